@@ -323,7 +323,7 @@ class _Reader:
         return self.take(1)[0]
 
     def varint(self) -> int:
-        """The next number: 7 bits a byte, low bits first, the top bit set where more follow; at most 5 bytes."""
+        """The next number: 7 bits a byte, low bits first, top bit set where more follow; at most 5 bytes."""
         value = 0
         for index in range(_VARINT_BYTES):
             byte = self.byte()
