@@ -1,0 +1,179 @@
+"""Sizes of lossless files, side by side, and nvpcodec's files beside their theory.
+
+    python benchmarks/size.py photographs/ drawing.png
+
+Bits/dim are bits of the whole file over H·W·C samples; a total is all bits over all samples. Every file is
+decoded and compared: the exit status is 1 if one differs. The last line is JSON with the totals.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+
+from common import (
+    BITS_PER_BYTE,
+    Codec,
+    Picture,
+    Table,
+    argument_parser,
+    codec,
+    is_lossless,
+    load_all,
+    peer_names,
+)
+
+NAME_WIDTH = 20
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Where the bits of one or more nvpcodec files went. The file is the theory plus everything below it."""
+
+    dims: int
+    file: float
+    theory: float  # -log2 p of the integer model
+    coder: float  # what the stack holds beyond the theory and the initial bits
+    initial: float  # popped before enough was pushed
+    side: float  # fitted coefficients and the like, in front of the stack
+    container: float  # header, region table, checksums
+
+    @property
+    def gap_percent(self) -> float | None:
+        """How far the file is above the theory; None where no model was used, so that there is no theory."""
+        return 100 * (self.file - self.theory) / self.theory if self.theory else None
+
+    def check(self, name: str) -> None:
+        """Raises ValueError unless the parts add up to the file: no bit is lost or counted twice."""
+        parts = self.theory + self.coder + self.initial + self.side + self.container
+        if abs(parts - self.file) > 0.5:
+            raise ValueError(f"{name}: the parts are {parts:.1f} bits in all, the file {self.file:.0f}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One picture through one codec; `ledger` is None for codecs that know no theory."""
+
+    picture: str
+    dims: int
+    bits: int
+    lossless: bool
+    ledger: Ledger | None
+
+
+def measure(picture: Picture, coder: Codec) -> Result:
+    """Encodes, decodes, compares."""
+    encoded = coder.encode(picture.samples)
+    bits = BITS_PER_BYTE * len(encoded.data)
+    ledger = None
+    if report := encoded.report:
+        ledger = Ledger(
+            dims=picture.dims,
+            file=bits,
+            theory=report.theory_bits,
+            coder=report.coder_bits,
+            initial=report.initial_bits,
+            side=report.side_bits,
+            container=report.container_bits,
+        )
+        ledger.check(picture.name)
+    lossless = is_lossless(coder.decode(encoded.data), picture.samples)
+    return Result(picture.name, picture.dims, bits, lossless, ledger)
+
+
+def measure_all(pictures: Sequence[Picture], coders: Sequence[Codec]) -> dict[str, list[Result]]:
+    """All results by codec, printed picture by picture as they come."""
+    results: dict[str, list[Result]] = {coder.name: [] for coder in coders}
+    print("bits/dim of the whole file")
+    table = Table("image", [coder.name for coder in coders], NAME_WIDTH)
+    for picture in pictures:
+        row = [measure(picture, coder) for coder in coders]
+        for coder, result in zip(coders, row, strict=True):
+            results[coder.name].append(result)
+        table.row(picture.name, [_bits_per_dim(result) for result in row])
+    table.rule()
+    table.row("total", [f"{total_bits_per_dim(column):.4f}" for column in results.values()])
+    return results
+
+
+def _bits_per_dim(result: Result) -> str:
+    return f"{result.bits / result.dims:.4f}" if result.lossless else "DIFFERS"
+
+
+def total_bits_per_dim(results: Sequence[Result]) -> float:
+    return sum(result.bits for result in results) / sum(result.dims for result in results)
+
+
+def total_ledger(ledgers: Sequence[Ledger]) -> Ledger:
+    """All files as if they were one."""
+    return Ledger(**{f.name: sum(getattr(ledger, f.name) for ledger in ledgers) for f in fields(Ledger)})
+
+
+def print_ledgers(name: str, named: Sequence[tuple[str, Ledger]], total: Ledger) -> None:
+    """Theory beside the achieved file, both in bits/dim, and the difference between them in bits."""
+    print(f"\n{name}: theory (-log2 p of the integer model) and file in bits/dim; the difference in bits")
+    columns = ["theory", "file", "gap %", "coder", "initial", "side", "container"]
+    table = Table("image", columns, NAME_WIDTH)
+    for picture, ledger in named:
+        table.row(picture, _ledger_cells(ledger))
+    table.rule()
+    table.row("total", _ledger_cells(total))
+
+
+def _ledger_cells(ledger: Ledger) -> list[str]:
+    gap = ledger.gap_percent
+    parts = (ledger.coder, ledger.initial, ledger.side, ledger.container)
+    return [
+        f"{ledger.theory / ledger.dims:.4f}",
+        f"{ledger.file / ledger.dims:.4f}",
+        "-" if gap is None else f"{gap:.3f}",
+        *(f"{part:.0f}" for part in parts),
+    ]
+
+
+def ledger_summary(ledger: Ledger) -> dict[str, float | None]:
+    parts = asdict(ledger)
+    dims = parts.pop("dims")
+    return {
+        "theory_bits_per_dim": ledger.theory / dims,
+        "file_bits_per_dim": ledger.file / dims,
+        "gap_percent": ledger.gap_percent,
+        **{f"{part}_bits": bits for part, bits in parts.items()},
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argument_parser("Sizes of lossless files, side by side, each decoded and compared.")
+    options = parser.parse_args(arguments)
+    pictures = load_all(parser, options.images)
+    results = measure_all(pictures, [codec(name) for name in (*peer_names(), *options.models)])
+
+    models = {}
+    for name, column in results.items():
+        if named := [(result.picture, result.ledger) for result in column if result.ledger]:
+            total = total_ledger([ledger for _, ledger in named])
+            print_ledgers(name, named, total)
+            models[name] = ledger_summary(total)
+
+    differing = [
+        f"{r.picture} ({name})" for name, column in results.items() for r in column if not r.lossless
+    ]
+    if differing:
+        print(f"size.py: not lossless: {', '.join(differing)}", file=sys.stderr)
+    summary = {
+        "images": len(pictures),
+        "dims": sum(picture.dims for picture in pictures),
+        "lossless": not differing,
+        "bits": {name: sum(result.bits for result in column) for name, column in results.items()},
+        "bits_per_dim": {name: total_bits_per_dim(column) for name, column in results.items()},
+        "models": models,
+    }
+    print()
+    print(json.dumps(summary))
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

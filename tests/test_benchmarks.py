@@ -1,0 +1,194 @@
+"""The benchmarks run, add up and notice a codec that loses something."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import size
+import speed
+import worker
+from common import Codec, Encoded, Picture, Samples, codec, find_images, is_lossless, load, peer_names
+
+ROOT = Path(__file__).resolve().parent.parent
+CHANNELS = (1, 2, 3, 4)
+
+
+def gradient(height: int, width: int, channels: int) -> Samples:
+    """Smooth, with all planes different and alpha, if any, often zero."""
+    y, x, c = np.ogrid[:height, :width, :channels]
+    samples: Samples = ((3 * x + 2 * y) * (c + 1) // 2 % 256 * ((c % 2 == 0) | (x % 3 > 0))).astype(np.uint8)
+    return samples
+
+
+def picture_file(path: Path, samples: Samples) -> Path:
+    Image.fromarray(samples.squeeze()).save(path)
+    return path
+
+
+def run_benchmark(script: str, *arguments: str) -> dict[str, Any]:
+    """Runs a benchmark as a user would; returns the JSON of its last line."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / script), *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return summary
+
+
+def stored_codec(name: str, damage: Callable[[bytes], bytes] = bytes) -> Codec:
+    """Stores a 4×4 grey picture, and returns it through `damage`."""
+
+    def decode(data: bytes) -> Samples:
+        return np.frombuffer(damage(data), np.uint8).reshape(4, 4, 1)
+
+    return Codec(name, lambda samples: Encoded(samples.tobytes()), decode)
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("name", peer_names())
+def test_peers_are_lossless(name: str, channels: int) -> None:
+    pytest.importorskip("imagecodecs", reason="the JPEG XL peers need imagecodecs, of the extra [bench]")
+    peer = codec(name)
+    samples = gradient(9, 14, channels)
+    assert is_lossless(peer.decode(peer.encode(samples).data), samples)
+
+
+def test_one_other_sample_is_a_loss() -> None:
+    for channels in CHANNELS:
+        samples = gradient(5, 4, channels)
+        changed = samples.copy()
+        changed[4, 3, -1] ^= 1
+        assert is_lossless(samples.copy(), samples)
+        assert not is_lossless(changed, samples)
+
+
+def test_grey_may_come_back_as_equal_colours_only() -> None:
+    grey = gradient(5, 4, 1)
+    colours = np.repeat(grey, 3, axis=2)
+    assert is_lossless(colours, grey)
+    colours[0, 0, 1] ^= 1
+    assert not is_lossless(colours, grey)
+
+
+def test_a_folder_gives_its_images_in_order(tmp_path: Path) -> None:
+    for name in ("b.png", "a.png"):
+        picture_file(tmp_path / name, gradient(3, 3, 3))
+    (tmp_path / "notes.txt").write_text("no image")
+    assert [path.name for path in find_images([tmp_path, tmp_path / "b.png"])] == ["a.png", "b.png", "b.png"]
+
+
+def test_palettes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "palette.png"
+    Image.new("P", (3, 3)).save(path)
+    with pytest.raises(ValueError, match="mode P"):
+        load(path)
+
+
+def test_a_report_must_add_up() -> None:
+    parts: dict[str, float] = {"theory": 900.5, "coder": 20, "initial": 64, "side": 8, "container": 207.5}
+    size.Ledger(dims=100, file=1200, **parts).check("exact")
+    with pytest.raises(ValueError, match=r"short: the parts are 1200\.0 bits in all, the file 1208"):
+        size.Ledger(dims=100, file=1208, **parts).check("short")
+
+
+def test_a_total_is_all_bits_over_all_samples() -> None:
+    small = size.Result("small", dims=10, bits=80, lossless=True, ledger=None)
+    large = size.Result("large", dims=90, bits=120, lossless=True, ledger=None)
+    assert size.total_bits_per_dim([small, large]) == 2.0
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_size_notices_a_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], broken: bool
+) -> None:
+    damage = (lambda data: data[:-1] + bytes([data[-1] ^ 1])) if broken else bytes
+    monkeypatch.setattr(size, "peer_names", tuple)
+    monkeypatch.setattr(size, "codec", lambda name: stored_codec(name, damage))
+    path = picture_file(tmp_path / "grey.png", gradient(4, 4, 1))
+
+    status = size.main([str(path), "--models", "stored"])
+
+    output = capsys.readouterr()
+    summary = json.loads(output.out.splitlines()[-1])
+    assert status == int(broken)
+    assert summary["lossless"] is not broken
+    assert summary["bits_per_dim"] == {"stored": 8.0}
+    assert ("grey.png (stored)" in output.err) is broken
+
+
+def test_tiles_cover_the_large_image() -> None:
+    tiles = [
+        Picture("dark", np.full((40, 60, 3), 1, np.uint8)),
+        Picture("light", np.full((50, 30, 3), 2, np.uint8)),
+    ]
+    large = worker.tiled(tiles, 0.01).samples
+    assert large.shape == (100, 100, 3)
+    assert large[:40, :30].max() == 1  # the cell is the smallest height and width: 40 by 30
+    assert large[:40, 30:60].min() == 2
+    assert set(np.unique(large)) == {1, 2}
+
+
+def one_round(encode_seconds: float, decode_seconds: float, stages: dict[str, float]) -> worker.Round:
+    return worker.Round(
+        raw_bytes=6_000_000,
+        file_bytes=1,
+        megapixels=2.0,
+        lossless=True,
+        encode_seconds=encode_seconds,
+        decode_seconds=decode_seconds,
+        stage_seconds=stages,
+        peak_mib=100.0 + encode_seconds,
+    )
+
+
+def test_speeds_are_medians_and_ratios_pair_the_rounds() -> None:
+    own = [one_round(encode, 1.0, {"network": encode / 2}) for encode in (2.0, 4.0, 3.0)]
+    reference = [one_round(encode, 0.5, {}) for encode in (1.0, 4.0, 6.0)]
+    summary = speed.summarise(one_round(9.0, 8.0, {}), own, reference)
+    assert summary.encode_mb_per_second == 2.0
+    assert summary.encode_ratio == 1.0  # of 0.5, 1 and 2
+    assert summary.decode_ratio == 0.5
+    assert summary.first_encode_seconds == 9.0
+    assert summary.peak_mib == 104.0
+    assert summary.stage_seconds_per_megapixel == {"network": 0.75, "other": 0.75}
+
+
+def test_size_runs_on_a_folder(tmp_path: Path) -> None:
+    pytest.importorskip("imagecodecs", reason="the JPEG XL peers need imagecodecs, of the extra [bench]")
+    picture_file(tmp_path / "colour.png", gradient(40, 30, 3))
+    picture_file(tmp_path / "grey.png", gradient(20, 50, 1))
+
+    summary = run_benchmark("size.py", str(tmp_path))
+
+    assert summary["lossless"] is True
+    assert (summary["images"], summary["dims"]) == (2, 4600)
+    assert list(summary["bits"]) == ["png", "webp", "jxl-e7", "jxl-e9", "photo", "realnvp"]
+    assert list(summary["models"]) == ["photo", "realnvp"]
+
+
+def test_speed_runs_with_a_large_image(tmp_path: Path) -> None:
+    pytest.importorskip("imagecodecs", reason="the JPEG XL peers need imagecodecs, of the extra [bench]")
+    path = picture_file(tmp_path / "colour.png", gradient(40, 30, 3))
+    options = ["--codecs", "png", "--models", "photo", "--rounds", "1", "--threads", "1", "--big", "0.01"]
+
+    summary = run_benchmark("speed.py", str(path), *options)
+
+    assert summary["lossless"] is True
+    assert list(summary["codecs"]) == ["png", "jxl-e7", "photo"]
+    assert set(summary["codecs"]["photo"]["stage_seconds_per_megapixel"]) >= {"network", "stack", "other"}
+    assert summary["big"]["photo"]["megapixels"] == 0.01
+    assert summary["codecs"]["photo"]["peak_mib"] > summary["codecs"]["png"]["peak_mib"] > 10
