@@ -281,7 +281,7 @@ def _header_from_bytes(view: memoryview) -> Header:
         )
     form = reader.byte()
     width, height = reader.varint(), reader.varint()
-    region_height, region_width = reader.varint() or height, reader.varint() or width
+    region_height, region_width = reader.cell(height), reader.cell(width)
     side_bytes = reader.varint()
     count = _region_count(width, height, region_height, region_width)
     regions = reader.region_table(count)
@@ -335,6 +335,13 @@ class _Reader:
         raise DamagedFileError(
             f"a number in the header is longer than {_VARINT_BYTES} bytes; get a good copy"
         )
+
+    def cell(self, whole: int) -> int:
+        """The next number as a side of the grid's cells: 0 stands for the ``whole`` side of the image."""
+        side = self.varint()
+        if side == whole > 0:
+            raise DamagedFileError("a region's side is spelt out though it is the image's; get a good copy")
+        return side or whole
 
     def region_table(self, count: int) -> tuple[RegionEntry, ...]:
         """The next ``count`` lines of the region table."""
