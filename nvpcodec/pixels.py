@@ -80,7 +80,7 @@ class Text:
         keyword = self.keyword.encode("latin-1", errors="replace")
         if keyword.decode("latin-1") != self.keyword or not 1 <= len(keyword) <= MAX_KEYWORD:
             raise UnsupportedImageError(
-                f"{self.keyword[:100]!r} is no keyword: a text needs one of 1 to {MAX_KEYWORD} Latin-1 characters"
+                f"{self.keyword[:100]!r} is no keyword of 1 to {MAX_KEYWORD} Latin-1 characters"
             )
         if not self.language.isascii():
             raise UnsupportedImageError(f"{self.language[:100]!r} is no language tag: that is ASCII")

@@ -1,0 +1,100 @@
+"""Whole files in, whole files out: a target is either untouched or complete."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from nvpcodec.errors import InputError, OutputError, OutputExistsError
+
+
+def read(path: Path) -> bytes:
+    """All bytes of the file at ``path``.
+
+    Raises
+    ------
+    InputError
+        It is missing, a directory, or not readable.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; name a file in it")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; check the name") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {_reason(error)}") from error
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse early what ``write`` would refuse late.
+
+    Raises
+    ------
+    OutputExistsError
+        The target exists and ``overwrite`` is false.
+    OutputError
+        The target is a directory, or its directory is missing or not writable.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a directory; name a file in it")
+    if _is_special(path):
+        return
+    if path.exists() and not overwrite:
+        raise OutputExistsError(
+            f"{path} exists already; choose another name or allow it to be replaced (--force)"
+        )
+    directory = path.resolve().parent
+    if not directory.is_dir():
+        raise OutputError(f"{path} cannot be written: there is no directory {directory}; make it first")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise OutputError(f"{path} cannot be written: no permission to write in {directory}")
+
+
+def write(path: Path, data: bytes, *, overwrite: bool) -> None:
+    """Write ``data`` beside ``path`` and rename it, so that no reader ever meets half a file.
+
+    A symbolic link is followed; a file that is replaced passes on its permissions; a device or a pipe is
+    written as it stands.
+
+    Raises
+    ------
+    OutputExistsError, OutputError
+        As for ``check_target``; OutputError also where writing fails (no space, for example).
+    """
+    check_target(path, overwrite=overwrite)
+    try:
+        if _is_special(path):
+            path.write_bytes(data)
+        else:
+            _write_and_rename(path.resolve(), data)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {_reason(error)}") from error
+
+
+def _write_and_rename(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{secrets.token_hex(8)}.nvpcodec-part")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            # Without this a crash soon after the rename could leave an empty file under the good name.
+            os.fsync(stream.fileno())
+        if path.exists():
+            shutil.copymode(path, temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _is_special(path: Path) -> bool:
+    """Whether ``path`` is there and neither a file nor a directory: a device, a pipe, a socket."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the path that an OSError repeats."""
+    return (getattr(error, "strerror", None) or str(error)).lower()
