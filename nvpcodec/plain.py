@@ -32,7 +32,7 @@ MAX_MEDIAN_STEPS = 2**16
 """Largest height + width that may use the median filter: its inverse takes a step for each anti-diagonal."""
 
 _SAMPLE_BITS = (1, 2, 4, 8, 16)
-_LZMA_DICTIONARY_BYTES = 2**23
+_MIN_DICTIONARY_BYTES, _MAX_DICTIONARY_BYTES = 2**12, 2**23
 _RANKING_SAMPLES = 2**16
 # A quick deflate misses the long repeats of unfiltered drawings: only a gap beyond this ratio is a verdict.
 _HOPELESS = 1.3
@@ -378,15 +378,15 @@ def _deflate(raw: bytes, _channels: int) -> bytes:
 
 
 def _pack_lzma(raw: bytes, channels: int) -> bytes:
-    return lzma.compress(raw, lzma.FORMAT_RAW, filters=_lzma_filters(channels))
+    return lzma.compress(raw, lzma.FORMAT_RAW, filters=_lzma_filters(channels, len(raw)))
 
 
-def _lzma_filters(channels: int) -> list[dict[str, int]]:
+def _lzma_filters(channels: int, raw_bytes: int) -> list[dict[str, int]]:
     """LZMA1 with the literal contexts that suit pixels of four bytes, or of any other number of bytes."""
     lc, lp, pb = (2, 2, 2) if channels == 4 else (4, 0, 0)
-    return [
-        {"id": lzma.FILTER_LZMA1, "dict_size": _LZMA_DICTIONARY_BYTES, "lc": lc, "lp": lp, "pb": pb},
-    ]
+    # No larger than what it can point back to: it is memory that both sides take.
+    dict_size = min(max(raw_bytes, _MIN_DICTIONARY_BYTES), _MAX_DICTIONARY_BYTES)
+    return [{"id": lzma.FILTER_LZMA1, "dict_size": dict_size, "lc": lc, "lp": lp, "pb": pb}]
 
 
 def _read_stored(coded: bytes, _channels: int, _expected_bytes: int) -> bytes:
@@ -407,7 +407,7 @@ def _inflate(coded: bytes, _channels: int, expected_bytes: int) -> bytes:
 
 def _unpack_lzma(coded: bytes, channels: int, expected_bytes: int) -> bytes:
     """At most ``expected_bytes`` + 1 bytes, so that a bomb is seen and goes no further."""
-    unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_lzma_filters(channels))
+    unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_lzma_filters(channels, expected_bytes))
     try:
         raw = unpacker.decompress(coded, expected_bytes + 1)
     except lzma.LZMAError as error:
