@@ -1,4 +1,7 @@
-"""Whole files in, whole files out: a target is either untouched or complete."""
+"""Whole files in, whole files out: a target is either untouched or complete.
+
+Questions go to ``os.path``, which answers no where ``Path`` raises: names too long, loops of links.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def read(path: Path) -> bytes:
     InputError
         It is missing, a directory, or not readable.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise InputError(f"{path} is a directory; name a file in it")
     try:
         return path.read_bytes()
@@ -38,16 +41,16 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     OutputError
         The target is a directory, or its directory is missing or not writable.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise OutputError(f"{path} is a directory; name a file in it")
     if _is_special(path):
         return
-    if path.exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise OutputExistsError(
             f"{path} exists already; choose another name or allow it to be replaced (--force)"
         )
-    directory = path.resolve().parent
-    if not directory.is_dir():
+    directory = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(directory):
         raise OutputError(f"{path} cannot be written: there is no directory {directory}; make it first")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise OutputError(f"{path} cannot be written: no permission to write in {directory}")
@@ -69,7 +72,7 @@ def write(path: Path, data: bytes, *, overwrite: bool) -> None:
         if _is_special(path):
             path.write_bytes(data)
         else:
-            _write_and_rename(path.resolve(), data)
+            _write_and_rename(Path(os.path.realpath(path)), data)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {_reason(error)}") from error
 
@@ -92,7 +95,7 @@ def _write_and_rename(path: Path, data: bytes) -> None:
 
 def _is_special(path: Path) -> bool:
     """Whether ``path`` is there and neither a file nor a directory: a device, a pipe, a socket."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _reason(error: Exception) -> str:

@@ -14,8 +14,8 @@ from PIL import TiffImagePlugin
 
 from nvpcodec import container, png
 from nvpcodec.errors import InputError, UnsupportedImageError
-from nvpcodec.pixels import MAX_PALETTE, Density, Image, Kind, Metadata, Samples
-from nvpcodec.rasters import Source, check_size, opened
+from nvpcodec.pixels import MAX_PALETTE, Density, Image, Kind, Metadata, Samples, check_size
+from nvpcodec.rasters import Source, opened
 
 FORMATS = ("JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 

@@ -23,7 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nvpcodec import container
-from nvpcodec.errors import DamagedFileError, FormatError, InputError, UnsupportedImageError
+from nvpcodec.errors import (
+    DamagedFileError,
+    FormatError,
+    ImageTooLargeError,
+    InputError,
+    UnsupportedImageError,
+)
 
 Samples: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -172,6 +178,15 @@ class Image:
         )
 
 
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse an image of more than ``max_pixels`` pixels with ImageTooLargeError."""
+    if width * height > max_pixels:
+        raise ImageTooLargeError(
+            f"the image has {width * height} pixels ({width}x{height}), the limit is {max_pixels}; "
+            "raise the limit (--max-pixels) to code it"
+        )
+
+
 def _check_samples(samples: np.ndarray[Any, Any], kind: Kind) -> None:
     if samples.ndim != 3 or samples.shape[2] != kind.channels:
         raise UnsupportedImageError(f"{kind.name} needs (H, W, {kind.channels}) samples, not {samples.shape}")
@@ -277,6 +292,11 @@ def image_from_side_data(samples: Samples, kind: Kind, side_data: bytes) -> Imag
         return Image(samples, kind, single(Tag.PALETTE), single(Tag.TRANSPARENCY), metadata)
     except (InputError, struct.error, ValueError) as error:
         raise DamagedFileError(f"the side data is damaged ({error}); get a good copy") from error
+
+
+def side_data_sizes(side_data: bytes) -> list[tuple[Tag, int]]:
+    """(tag, bytes of content) of each record, as ``image_from_side_data`` would meet them."""
+    return [(tag, len(content)) for tag, content in _parse_records(_unpack(side_data))]
 
 
 def _records_of(image: Image) -> Iterator[tuple[Tag, bytes]]:

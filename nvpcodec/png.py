@@ -18,8 +18,18 @@ import numpy as np
 import numpy.typing as npt
 
 from nvpcodec.errors import InputError, UnsupportedImageError
-from nvpcodec.pixels import COLOUR_CHUNKS, MAX_SIDE_BYTES, Density, Image, Kind, Metadata, Samples, Text
-from nvpcodec.rasters import Source, check_size, opened
+from nvpcodec.pixels import (
+    COLOUR_CHUNKS,
+    MAX_SIDE_BYTES,
+    Density,
+    Image,
+    Kind,
+    Metadata,
+    Samples,
+    Text,
+    check_size,
+)
+from nvpcodec.rasters import Source, opened
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
-from nvpcodec.errors import ImageTooLargeError, InputError, NvpError
+from nvpcodec.errors import InputError, NvpError
 from nvpcodec.pixels import Image
 
 _limit_lock = threading.Lock()
@@ -24,15 +24,6 @@ class Source:
 
     image: Image
     notes: tuple[str, ...]
-
-
-def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Refuse an image of more than ``max_pixels`` pixels with ImageTooLargeError."""
-    if width * height > max_pixels:
-        raise ImageTooLargeError(
-            f"the image has {width * height} pixels ({width}x{height}), the limit is {max_pixels}; "
-            "raise the limit (--max-pixels) to code it"
-        )
 
 
 @contextmanager
@@ -59,7 +50,7 @@ def opened(data: bytes, formats: tuple[str, ...]) -> Iterator[PillowImage.Image]
 
 
 def _open_without_limit(data: bytes, formats: tuple[str, ...]) -> PillowImage.Image:
-    """Open without Pillow's own limit, a global of the process: ``check_size`` stands in for it."""
+    """Open without Pillow's own limit, a global of the process: ``pixels.check_size`` stands in for it."""
     with _limit_lock:
         limit = PillowImage.MAX_IMAGE_PIXELS
         PillowImage.MAX_IMAGE_PIXELS = None

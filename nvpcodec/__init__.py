@@ -1,0 +1,42 @@
+"""Lossless image compression with a learned flow: arrays to bytes and back, exactly."""
+
+from nvpcodec.api import decode, encode, info, read, write
+from nvpcodec.errors import (
+    DamagedFileError,
+    DeviceError,
+    FormatError,
+    ImageTooLargeError,
+    InputError,
+    ModelError,
+    NvpError,
+    OutputError,
+    OutputExistsError,
+    UnknownModelError,
+    UnsupportedImageError,
+    UnsupportedVersionError,
+)
+from nvpcodec.options import Options
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DamagedFileError",
+    "DeviceError",
+    "FormatError",
+    "ImageTooLargeError",
+    "InputError",
+    "ModelError",
+    "NvpError",
+    "Options",
+    "OutputError",
+    "OutputExistsError",
+    "UnknownModelError",
+    "UnsupportedImageError",
+    "UnsupportedVersionError",
+    "__version__",
+    "decode",
+    "encode",
+    "info",
+    "read",
+    "write",
+]

@@ -1,0 +1,55 @@
+"""``nvpcodec decode``: a .nvp file to a PNG file."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from nvpcodec.cli.common import (
+    choose_target,
+    coding_options,
+    input_argument,
+    named,
+    output_argument,
+    read_source,
+    shown,
+    write_target,
+)
+from nvpcodec.options import Options
+
+
+@click.command()
+@input_argument
+@output_argument
+@coding_options
+def decode(
+    source: str, target: str | None, model: str, device: str, max_pixels: int, force: bool, quiet: bool
+) -> None:
+    """Decode a .nvp file to a PNG file.
+
+    OUT is IN with the suffix .png if it is left out; - is stdin or stdout.
+    The file names its model itself; --model is needed only for one that is not in the package.
+
+    \b
+    nvpcodec decode photo.nvp
+    nvpcodec decode photo.nvp copy.png
+    nvpcodec decode photo.nvp - | display
+    """
+    started = time.perf_counter()
+    target = choose_target(source, target, suffix=".png", force=force)
+    options = Options(model=model, device=device, max_pixels=max_pixels)
+    data = read_source(source)
+
+    from nvpcodec import codec, png
+
+    with named(source):
+        image = codec.decode_image(data, options)
+    picture = png.write(image)
+    write_target(target, picture, force=force)
+    if not quiet:
+        click.echo(
+            f"{shown(source, 'stdin')} -> {shown(target, 'stdout')}: {len(data)} -> {len(picture)} bytes,"
+            f" {image.width}x{image.height} {image.kind.name.lower()}, {time.perf_counter() - started:.2f} s",
+            err=True,
+        )

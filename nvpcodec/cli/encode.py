@@ -1,0 +1,76 @@
+"""``nvpcodec encode``: an image file to a .nvp file."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from nvpcodec.cli.common import (
+    choose_target,
+    coding_options,
+    input_argument,
+    named,
+    output_argument,
+    read_source,
+    shown,
+    write_target,
+)
+from nvpcodec.errors import NvpError
+from nvpcodec.options import Options
+
+
+@click.command()
+@input_argument
+@output_argument
+@coding_options
+@click.option("--verify", is_flag=True, help="Decode again and compare before anything is written.")
+def encode(
+    source: str,
+    target: str | None,
+    model: str,
+    device: str,
+    max_pixels: int,
+    force: bool,
+    quiet: bool,
+    verify: bool,
+) -> None:
+    """Encode an image file.
+
+    OUT is IN with the suffix .nvp if it is left out; - is stdin or stdout.
+
+    PNG comes back whole: kind and depth, palette, transparency, colour profile, EXIF, XMP, density and texts.
+    JPEG, WebP, TIFF, BMP, GIF and PPM are kept as the pixels they decode to here (a JPEG file's own bytes
+    are not kept), with profile, EXIF, XMP and density.
+
+    \b
+    nvpcodec encode photo.png
+    nvpcodec encode --verify scan.tif archive/scan.nvp
+    curl -s https://example.org/a.png | nvpcodec encode - a.nvp
+    """
+    started = time.perf_counter()
+    target = choose_target(source, target, suffix=".nvp", force=force)
+    options = Options(model=model, device=device, max_pixels=max_pixels)
+    data = read_source(source)
+
+    from nvpcodec import codec, imagefile
+
+    with named(source):
+        opened = imagefile.read(data, max_pixels=max_pixels)
+    coded = codec.encode_image(opened.image, options)
+    if verify and not codec.decode_image(coded, options).equals(opened.image):
+        raise NvpError(
+            "the file decodes to another image; nothing was written: this is a bug, please report it"
+        )
+    write_target(target, coded, force=force)
+    if quiet:
+        return
+    for note in opened.notes:
+        click.echo(f"nvpcodec: note: {shown(source, 'stdin')}: {note}", err=True)
+    samples = opened.image.samples
+    click.echo(
+        f"{shown(source, 'stdin')} -> {shown(target, 'stdout')}: {len(data)} -> {len(coded)} bytes"
+        f" ({len(coded) / len(data):.1%}), {8 * len(coded) / samples.size:.3f} bits/dim,"
+        f" {samples.nbytes / len(coded):.2f}:1 of raw, {time.perf_counter() - started:.2f} s",
+        err=True,
+    )
