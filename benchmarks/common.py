@@ -92,7 +92,7 @@ def codec(name: str, threads: int = 1) -> Codec:
     """
     if name in _PEERS:
         return _PEERS[name](name, threads)
-    return Codec(name, partial(_encode_nvp, name), _decode_nvp)
+    return Codec(name, partial(_encode_nvp, name), partial(_decode_nvp, name))
 
 
 def peer_names() -> tuple[str, ...]:
@@ -156,12 +156,12 @@ def _encode_nvp(model: str, samples: Samples) -> Encoded:
     return Encoded(data, report)
 
 
-def _decode_nvp(data: bytes) -> Samples:
+def _decode_nvp(model: str, data: bytes) -> Samples:
     from nvpcodec.codec import decode_image
 
     from nvpcodec.options import Options
 
-    samples: Samples = decode_image(data, Options()).samples.astype(np.uint8, copy=False)
+    samples: Samples = decode_image(data, Options(model=model)).samples.astype(np.uint8, copy=False)
     return samples
 
 

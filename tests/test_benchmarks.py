@@ -192,3 +192,10 @@ def test_speed_runs_with_a_large_image(tmp_path: Path) -> None:
     assert set(summary["codecs"]["photo"]["stage_seconds_per_megapixel"]) >= {"network", "stack", "other"}
     assert summary["big"]["photo"]["megapixels"] == 0.01
     assert summary["codecs"]["photo"]["peak_mib"] > summary["codecs"]["png"]["peak_mib"] > 10
+
+
+def test_speed_says_which_codec_failed(tmp_path: Path) -> None:
+    path = picture_file(tmp_path / "colour.png", gradient(8, 8, 3))
+    expected = pytest.raises(SystemExit, match="no-such-model failed, status 1")
+    with speed.Worker(str(tmp_path / "no-such-model"), 1, [path]) as failing, expected:
+        failing.round("first")

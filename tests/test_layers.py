@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "nvpcodec"
-HEAVY = ("torch", "constriction", "safetensors", "PIL", "nvpcodec.codec", "nvpcodec.train")
+HEAVY = ("numpy", "torch", "constriction", "safetensors", "PIL", "nvpcodec.codec", "nvpcodec.train")
 USERS = {"constriction": {"stack.py"}, "click": {"cli/"}}  # third-party packages that stay in one place
 
 
@@ -156,7 +156,8 @@ def test_help_of_a_command_loads_nothing_heavy(command: str) -> None:
 
 
 def test_info_loads_nothing_heavy(tmp_path: Path) -> None:
-    assert run_fresh("from nvpcodec.cli import main; main()", "info", str(plain_file(tmp_path))) == []
+    loaded = run_fresh("from nvpcodec.cli import main; main()", "info", str(plain_file(tmp_path)))
+    assert set(loaded) <= {"numpy"}  # the image record needs it
 
 
 def plain_file(folder: Path) -> Path:
