@@ -127,6 +127,34 @@ def checksum(data: Buffer) -> int:
     return zlib.crc32(data)
 
 
+def varint_to_bytes(value: int) -> bytes:
+    """``value``, 0 to ``MAX_LENGTH``: 7 bits a byte, low ones first; bit 7 says that more bytes follow."""
+    encoded = bytearray()
+    while value >= 0x80:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def varint_from_bytes(data: Buffer, position: int) -> tuple[int, int]:
+    """The number that starts at ``position``, and the position after it.
+
+    Raises
+    ------
+    DamagedFileError
+        ``data`` ends within the number, or this is not its one shortest form of at most 5 bytes.
+    """
+    value = 0
+    for index, byte in enumerate(data[position : position + _VARINT_BYTES]):
+        value |= (byte & 0x7F) << 7 * index
+        if byte == 0 and index > 0:
+            raise DamagedFileError("a number in the file has needless zero bytes; get a good copy")
+        if byte < 0x80:
+            return value, position + index + 1
+    raise DamagedFileError("a number in the file has no end; get a complete copy")
+
+
 def write(container: Container) -> bytes:
     """The bytes of the file that holds ``container``.
 
@@ -259,14 +287,14 @@ def _header_to_bytes(header: Header) -> bytes:
     parts = [
         MAGIC,
         bytes((VERSION, header.kind | _DEPTH_CODES.index(header.bit_depth) << _KIND_BITS)),
-        _varint_to_bytes(header.width),
-        _varint_to_bytes(header.height),
-        _varint_to_bytes(0 if whole_height else header.region_height),
-        _varint_to_bytes(0 if whole_width else header.region_width),
-        _varint_to_bytes(header.side_bytes),
+        varint_to_bytes(header.width),
+        varint_to_bytes(header.height),
+        varint_to_bytes(0 if whole_height else header.region_height),
+        varint_to_bytes(0 if whole_width else header.region_width),
+        varint_to_bytes(header.side_bytes),
     ]
     for region in header.regions:
-        parts += (bytes((region.mode,)), _varint_to_bytes(region.payload_bytes))
+        parts += (bytes((region.mode,)), varint_to_bytes(region.payload_bytes))
     return b"".join((*parts, header.model_id or b""))
 
 
@@ -323,18 +351,9 @@ class _Reader:
         return self.take(1)[0]
 
     def varint(self) -> int:
-        """The next number: 7 bits a byte, low bits first, top bit set where more follow; at most 5 bytes."""
-        value = 0
-        for index in range(_VARINT_BYTES):
-            byte = self.byte()
-            value |= (byte & 0x7F) << 7 * index
-            if byte < 0x80:
-                if byte == 0 and index > 0:
-                    raise DamagedFileError("a number in the header has needless zero bytes; get a good copy")
-                return value
-        raise DamagedFileError(
-            f"a number in the header is longer than {_VARINT_BYTES} bytes; get a good copy"
-        )
+        """The next number."""
+        value, self.position = varint_from_bytes(self._view, self.position)
+        return value
 
     def cell(self, whole: int) -> int:
         """The next number as a side of the grid's cells: 0 stands for the ``whole`` side of the image."""
@@ -410,15 +429,6 @@ def _compare_checksums(name: str, stored: int, computed: int) -> None:
             f"the {name} checksum is {computed:08x}, stored is {stored:08x}: the file was changed; "
             "get a good copy"
         )
-
-
-def _varint_to_bytes(value: int) -> bytes:
-    encoded = bytearray()
-    while value >= 0x80:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
 
 
 def _crc_to_bytes(value: int) -> bytes:

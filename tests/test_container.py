@@ -108,6 +108,22 @@ def test_the_bytes_of_a_tiled_header() -> None:
     assert data[len(head) + 4 :][:9] == b"side data"
 
 
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [(0, "00"), (1, "01"), (127, "7f"), (128, "8001"), (300, "ac02"), (2**35 - 1, "ffffffff7f")],
+)
+def test_varints(value: int, encoded: str) -> None:
+    data = bytes.fromhex(encoded)
+    assert container.varint_to_bytes(value) == data
+    assert container.varint_from_bytes(b"?" + data + b"\x01", 1) == (value, 1 + len(data))
+
+
+@pytest.mark.parametrize("encoded", ["", "80", "ffff", "8000", "ffffffff00", "ffffffff80", "ffffffffff01"])
+def test_varints_have_one_form(encoded: str) -> None:
+    with pytest.raises(DamagedFileError):
+        container.varint_from_bytes(bytes.fromhex(encoded), 0)
+
+
 def test_checksum_is_the_published_crc_32() -> None:
     assert container.checksum(b"123456789") == 0xCBF43926
 
