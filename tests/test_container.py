@@ -217,6 +217,22 @@ def test_a_huge_claim_is_refused_before_memory_is_taken(name: str) -> None:
     assert peak_bytes < 100_000
 
 
+def test_a_table_of_too_many_regions_is_not_read() -> None:
+    """Its lines are all there, but the records of them would take a hundred times the file."""
+    count = container.MAX_REGIONS + 1
+    data = makers.raw_file(
+        height=makers.varint(count), region_height=b"\x01", table=(), model_id=b"\x00\x00" * count, body=b""
+    )
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedFileError, match="claims 1048577 regions"):
+            parse_header(data)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 100_000
+
+
 def test_sample_limit_is_exact_and_can_be_raised() -> None:
     data = write(ICON)
     assert parse(data, max_samples=1024) == ICON
@@ -251,6 +267,7 @@ def test_damage_is_told_before_size() -> None:
             DamagedFileError,
             "file checksum is .* stored",
         ),
+        (makers.huge_claims()["2^20 regions without lines"], DamagedFileError, "claims 1048576 regions"),
         (makers.raw_file(form=6 | 1 << 3), FormatError, "kind 6 is reserved"),
         (makers.raw_file(table=((3, b"\x07"),)), FormatError, "mode 3 is reserved"),
     ],

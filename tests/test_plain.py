@@ -103,7 +103,7 @@ def test_every_form_is_exact_through_each_coder(size: tuple[int, int], channels:
             )
 
 
-def reference_median(residuals: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def reference_median(residuals: plain.Samples, modulus: int) -> plain.Samples:
     """The inverse of the median filter as docs/format.md words it, one sample after another."""
     height, width, channels = residuals.shape
     restored = np.zeros((height + 1, width + 1, channels), np.int64)
@@ -112,16 +112,17 @@ def reference_median(residuals: NDArray[np.uint8]) -> NDArray[np.uint8]:
             for c in range(channels):
                 left, above, corner = restored[y + 1, x, c], restored[y, x + 1, c], restored[y, x, c]
                 median = sorted((left, above, left + above - corner))[1]
-                restored[y + 1, x + 1, c] = (median + residuals[y, x, c]) % 256
-    return restored[1:, 1:].astype(np.uint8)
+                restored[y + 1, x + 1, c] = (median + int(residuals[y, x, c])) % modulus
+    return restored[1:, 1:].astype(residuals.dtype)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_median_filter_against_its_definition(size: tuple[int, int]) -> None:
-    residuals = noise(*size, 2, bits=8)
-    payload = bytes((FORM_8 | MEDIAN,)) + plain._deflate(residuals.tobytes(), 2)
-    decoded = plain.decode(MODE_DEFLATE, payload, (*size, 2), 8)
-    np.testing.assert_array_equal(decoded, reference_median(residuals.astype(np.uint8)))
+@pytest.mark.parametrize("bits", [8, 16])
+def test_median_filter_against_its_definition(size: tuple[int, int], bits: int) -> None:
+    residuals = noise(*size, 2, bits=bits)
+    expected = reference_median(residuals, 2**bits)
+    np.testing.assert_array_equal(plain._restore_median(residuals.copy()), expected, strict=True)
+    np.testing.assert_array_equal(expected - plain._predict_median(expected), residuals, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -213,15 +214,44 @@ def test_estimate_is_near(make: type) -> None:
     assert 0.6 * plain.estimate(samples, 8) < len(payload) < 1.1 * plain.estimate(samples, 8)
 
 
+def test_drawings_are_coded_without_a_filter() -> None:
+    """Five colours at random: a difference of two has many more values than one of them."""
+    colours = noise(5, 1, 3, bits=8)[:, 0]
+    samples = colours[np.random.default_rng(3).integers(0, 5, (300, 300))]
+    _, payload = assert_exact(samples, 8)
+    assert payload[0] & MEDIAN == 0
+    assert len(payload) < 1.35 * 300 * 300 * np.log2(5) / 8
+
+
+def test_deflate_is_the_shorter_of_two_strategies() -> None:
+    winners = set()
+    for raw in (
+        np.diff(smooth(60, 60, 3, bits=8), axis=1).tobytes(),
+        icon("sign").tobytes(),
+        b"abcabcabc" * 9,
+    ):
+        sizes = {}
+        for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED):
+            deflater = zlib.compressobj(9, zlib.DEFLATED, -15, 9, strategy)
+            sizes[strategy] = len(deflater.compress(raw) + deflater.flush())
+        assert len(plain._deflate(raw, 3)) == min(sizes.values())
+        winners.add(min(sizes, key=sizes.__getitem__) if len(set(sizes.values())) > 1 else None)
+    assert zlib.Z_FILTERED in winners
+
+
+def test_the_encoder_keeps_the_limit_of_the_median_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = smooth(100, 100, 3, bits=8)
+    assert plain.encode(samples, 8)[1][0] & MEDIAN == MEDIAN
+    monkeypatch.setattr(plain, "MAX_MEDIAN_STEPS", 199)
+    assert plain.encode(samples, 8)[1][0] & MEDIAN != MEDIAN
+
+
 def test_long_regions_do_without_the_median_filter() -> None:
     """Its inverse takes a step a diagonal, and a payload of a few bytes must not order millions of them."""
     shape = (1, plain.MAX_MEDIAN_STEPS, 1)
     payload = bytes((FORM_8 | MEDIAN,)) + plain._deflate(bytes(shape[1]), 1)
     with pytest.raises(DamagedFileError, match="does not fit"):
         plain.decode(MODE_DEFLATE, payload, shape, 8)
-    slope = (np.arange(shape[1]) // 16).astype(np.uint16).reshape(shape)
-    _, payload = assert_exact(slope, 16)
-    assert payload[0] & MEDIAN != MEDIAN
 
 
 def coded(form: int, raw: bytes, mode: int = MODE_DEFLATE) -> tuple[int, bytes]:
