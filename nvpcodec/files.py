@@ -49,7 +49,10 @@ def check_target(path: Path, *, overwrite: bool) -> None:
         raise OutputExistsError(
             f"{path} exists already; choose another name or allow it to be replaced (--force)"
         )
-    directory = os.path.dirname(os.path.realpath(path))
+    real_path = os.path.realpath(path)
+    if os.path.islink(real_path):
+        raise OutputError(f"{path} cannot be written: its symbolic links lead in a circle; remove them")
+    directory = os.path.dirname(real_path)
     if not os.path.isdir(directory):
         raise OutputError(f"{path} cannot be written: there is no directory {directory}; make it first")
     if not os.access(directory, os.W_OK | os.X_OK):

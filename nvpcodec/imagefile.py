@@ -32,7 +32,6 @@ _KINDS = {
 _CONVERTED = {"YCbCr": "RGB", "PA": "RGBA"}
 _EXIF_PREFIX = b"Exif\0\0"
 _BITS_PER_SAMPLE, _ORIENTATION, _SAMPLES_PER_PIXEL = 258, 274, 277
-_PPM_MAXIMA = (255, 65535)
 
 
 def read(data: bytes, *, max_pixels: int) -> Source:
@@ -66,8 +65,8 @@ def _refuse_loss(picture: PillowImage.Image) -> None:
         )
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         _refuse_tiff_loss(picture)
-    if picture.format == "PPM" and _ppm_maximum(picture) not in _PPM_MAXIMA:
-        raise UnsupportedImageError("the PPM's largest value is not 255 or 65535; convert it to PNG")
+    if picture.format == "PPM" and _ppm_is_rescaled(picture):
+        raise UnsupportedImageError("the PPM's largest value is not 255, or 65535 in grey; convert it to PNG")
     if picture.mode not in _KINDS and picture.mode not in _CONVERTED and not _is_wide_ppm(picture):
         raise UnsupportedImageError(
             f"its pixels are of mode {picture.mode}, which is not supported (nor are CMYK, floats and "
@@ -85,10 +84,12 @@ def _refuse_tiff_loss(picture: TiffImagePlugin.TiffImageFile) -> None:
         raise UnsupportedImageError("the TIFF has channels beyond its colours; convert it to RGB or RGBA")
 
 
-def _ppm_maximum(picture: PillowImage.Image) -> int:
-    """The largest value that a PBM, PGM or PPM declares."""
-    arguments = picture.tile[0][3]  # type: ignore[attr-defined]  # every ImageFile has it
-    return arguments[1] if isinstance(arguments, tuple) and arguments[1] else 255
+def _ppm_is_rescaled(picture: PillowImage.Image) -> bool:
+    """Whether Pillow stretches the values: they end neither at 255 nor, in grey, at 65535."""
+    decoder, _, _, arguments = picture.tile[0]  # type: ignore[attr-defined]  # every ImageFile has it
+    if decoder == "raw" or picture.mode == "1":
+        return False
+    return bool(arguments[1] != (65535 if _is_wide_ppm(picture) else 255))
 
 
 def _is_wide_ppm(picture: PillowImage.Image) -> bool:

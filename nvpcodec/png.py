@@ -50,6 +50,7 @@ _TEXT_CHUNKS = ("tEXt", "zTXt", "iTXt")
 _READ_CHUNKS = frozenset(
     {"IHDR", "PLTE", "tRNS", "IDAT", "IEND", "iCCP", "eXIf", "pHYs", "acTL", *_TEXT_CHUNKS, *COLOUR_CHUNKS}
 )
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _HEADER = struct.Struct(">IIBBBBB")
 _COMPRESSION_LEVEL = 6
 _LONG_TEXT = 1024
@@ -109,6 +110,7 @@ def read(data: bytes, *, max_pixels: int) -> Source:
     header = Header.from_chunk(chunks[0])
     check_size(header.width, header.height, max_pixels)
     _refuse_animation(chunks)
+    _check_completeness(header, chunks)
     bilevel = header.colour_type == GREY and header.depth == 1
     kind = Kind.BILEVEL if bilevel else _KINDS[header.colour_type]
     image = Image(
@@ -149,6 +151,32 @@ def _refuse_animation(chunks: list[Chunk]) -> None:
     control = _find(chunks, "acTL")
     if control is not None and int.from_bytes(control[:4], "big") > 1:
         raise UnsupportedImageError("the PNG is an animation; save the frame that you want as a picture")
+
+
+def _check_completeness(header: Header, chunks: list[Chunk]) -> None:
+    """Refuse a stream that ends early or fails its checksum: Pillow would fill the rest with zeros."""
+    missing = sum(_pass_bytes(header))
+    unpacker = zlib.decompressobj()
+    try:
+        for chunk in chunks:
+            pending = chunk.content if chunk.name == "IDAT" else b""
+            while pending and missing >= 0:
+                missing -= len(unpacker.decompress(pending, _BLOCK_BYTES))
+                pending = unpacker.unconsumed_tail
+    except zlib.error as error:
+        raise InputError(f"the PNG's pixels are damaged: {error}; get a good copy") from error
+    if missing > 0:
+        raise InputError(f"the PNG's pixels end {missing} bytes early; get a complete copy")
+
+
+def _pass_bytes(header: Header) -> Iterator[int]:
+    """Bytes of each pass of the image as filtered: a filter's number and packed samples for each row."""
+    passes = _ADAM7 if header.interlace else ((0, 0, 1, 1),)
+    pixel_bits = header.depth * _KINDS[header.colour_type].channels
+    for left, top, step_x, step_y in passes:
+        columns = max(0, -(-(header.width - left) // step_x))
+        rows = max(0, -(-(header.height - top) // step_y))
+        yield rows * (1 + (columns * pixel_bits + 7) // 8) if columns else 0
 
 
 def _decode_pixels(header: Header, chunks: list[Chunk]) -> Samples:

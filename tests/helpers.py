@@ -74,7 +74,7 @@ def column_of_pixels(height: int = 70) -> Image:
 
 def image_of(samples: Samples, kind: Kind) -> Image:
     """A plain image of these samples; palette images get ``PALETTE``."""
-    return Image(np.ascontiguousarray(samples), kind, PALETTE if kind is Kind.PALETTE else None)
+    return Image(samples, kind, PALETTE if kind is Kind.PALETTE else None)
 
 
 def foreign_png(image: Image, bitdepth: int | None = None, *, interlace: bool = False) -> bytes:
