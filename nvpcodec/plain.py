@@ -325,9 +325,9 @@ def _restore_median(residuals: Samples) -> Samples:
     Samples of one anti-diagonal depend on the two diagonals before it only, so each is restored at once.
     """
     height, width, channels = residuals.shape
-    if height > width:  # the predictor is symmetric: fewer samples a diagonal, but the same steps
+    if height > width:  # the predictor is symmetric, and the shorter side bounds the buffers
         return _restore_median(residuals.swapaxes(0, 1)).swapaxes(0, 1)
-    restored = np.ascontiguousarray(residuals)
+    restored = np.array(residuals, order="C")
     flat = restored.reshape(-1, channels)
     # Row y of a diagonal stands at y + 1; what has not been written is outside and 0.
     before_last, last, current = np.zeros((3, height + 1, channels), _wide_type(residuals))
