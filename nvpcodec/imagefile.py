@@ -146,11 +146,11 @@ def _colour_key(picture: PillowImage.Image, kind: Kind) -> bytes | None:
 
 def _metadata_of(picture: PillowImage.Image) -> Metadata:
     info = picture.info
-    exif, xmp = info.get("exif"), info.get("xmp")
+    exif = info.get("exif")
     return Metadata(
         icc=info.get("icc_profile") or None,
         exif=exif.removeprefix(_EXIF_PREFIX) if exif and picture.format != "TIFF" else None,
-        xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,
+        xmp=info.get("xmp") or None,
         density=_density_of(info.get("dpi")),
     )
 

@@ -335,13 +335,14 @@ def _unpack(side_data: bytes) -> bytes:
     """The records as bytes."""
     if not side_data:
         return b""
-    if side_data[0] == PLAIN:
-        return side_data[1:]
-    if side_data[0] != DEFLATED:
+    if side_data[0] not in (PLAIN, DEFLATED):
         raise FormatError(f"side data coding {side_data[0]} is reserved; use a newer nvpcodec")
-    length, start = _parse_varint(side_data, 1)
+    deflated = side_data[0] == DEFLATED
+    length, start = _parse_varint(side_data, 1) if deflated else (len(side_data) - 1, 1)
     if length > MAX_SIDE_BYTES:
         raise FormatError(f"the side data claims {length} bytes, the format's limit is {MAX_SIDE_BYTES}")
+    if not deflated:
+        return side_data[1:]
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         # One byte more than claimed shows a stream that is longer; and zlib takes a limit of 0 as none.
@@ -380,10 +381,12 @@ def _varint(value: int) -> bytes:
 
 
 def _parse_varint(data: bytes, position: int) -> tuple[int, int]:
-    """The number at ``position`` (five bytes at most) and the position behind it."""
+    """The number at ``position`` (at most five bytes, no more than it takes) and the position behind it."""
     value = 0
     for index, byte in enumerate(data[position : position + 5]):
         value |= (byte & 0x7F) << 7 * index
+        if byte == 0 and index > 0:
+            raise DamagedFileError("a number in the side data has needless zero bytes; get a good copy")
         if byte < 0x80:
             return value, position + index + 1
     raise DamagedFileError("a number in the side data does not end; get a good copy")

@@ -158,8 +158,7 @@ def _check_completeness(header: Header, chunks: list[Chunk]) -> None:
     missing = sum(_pass_bytes(header))
     unpacker = zlib.decompressobj()
     try:
-        for chunk in chunks:
-            pending = chunk.content if chunk.name == "IDAT" else b""
+        for pending in _packed_blocks(chunks):
             while pending and missing >= 0:
                 missing -= len(unpacker.decompress(pending, _BLOCK_BYTES))
                 pending = unpacker.unconsumed_tail
@@ -167,6 +166,14 @@ def _check_completeness(header: Header, chunks: list[Chunk]) -> None:
         raise InputError(f"the PNG's pixels are damaged: {error}; get a good copy") from error
     if missing > 0:
         raise InputError(f"the PNG's pixels end {missing} bytes early; get a complete copy")
+
+
+def _packed_blocks(chunks: list[Chunk]) -> Iterator[bytes]:
+    """The deflated pixels in pieces: zlib copies the rest of a piece after each step."""
+    for chunk in chunks:
+        if chunk.name == "IDAT":
+            for start in range(0, len(chunk.content), _BLOCK_BYTES):
+                yield chunk.content[start : start + _BLOCK_BYTES]
 
 
 def _pass_bytes(header: Header) -> Iterator[int]:
@@ -227,8 +234,8 @@ def _parse_transparency(header: Header, chunks: list[Chunk]) -> bytes | None:
 
 
 def _parse_metadata(chunks: list[Chunk]) -> Metadata:
-    texts = [_parse_text(chunk) for chunk in chunks if chunk.name in _TEXT_CHUNKS]
-    xmp = next((text for text in texts if text.keyword == XMP_KEYWORD), None)
+    texts = [(chunk.name, _parse_text(chunk)) for chunk in chunks if chunk.name in _TEXT_CHUNKS]
+    xmp = next((text for name, text in texts if (name, text.keyword) == ("iTXt", XMP_KEYWORD)), None)
     profile = _find(chunks, "iCCP")
     density = _find(chunks, "pHYs")
     try:
@@ -238,7 +245,7 @@ def _parse_metadata(chunks: list[Chunk]) -> Metadata:
             xmp=None if xmp is None else xmp.text.encode("utf-8", errors="surrogateescape"),
             density=None if density is None else Density(*struct.unpack(">IIB", density)),
             colour=tuple((chunk.name, chunk.content) for chunk in chunks if chunk.name in COLOUR_CHUNKS),
-            text=tuple(text for text in texts if text is not xmp),
+            text=tuple(text for _, text in texts if text is not xmp),
         )
     except (IndexError, struct.error) as error:
         raise InputError("the PNG's colour profile or density is malformed; remove it") from error
@@ -279,7 +286,8 @@ def _inflate(packed: bytes) -> bytes:
 def _notes(header: Header, chunks: list[Chunk]) -> Iterator[str]:
     if header.colour_type == GREY and header.depth in (2, 4):
         yield f"{header.depth}-bit grey comes back as 8-bit grey of equal brightness"
-    if dropped := sorted({chunk.name for chunk in chunks} - _READ_CHUNKS):
+    suggested = set() if header.colour_type == PALETTE else {"PLTE"}
+    if dropped := sorted({chunk.name for chunk in chunks} - (_READ_CHUNKS - suggested)):
         yield f"chunks that are not kept: {', '.join(dropped)}"
 
 

@@ -166,6 +166,12 @@ def test_metadata_survives() -> None:
     assert read(png.write(image)).equals(image)
 
 
+def test_long_texts_are_deflated() -> None:
+    text = Text("Comment", "a long one " * 2000)
+    image = Image(gradient().samples, Kind.RGB, metadata=Metadata(text=(text,)))
+    assert len(png.write(image)) < len(png.write(gradient())) + 500
+
+
 def test_pillow_sees_the_metadata() -> None:
     image = Image(gradient().samples, Kind.RGB, metadata=METADATA)
     with PillowImage.open(io.BytesIO(png.write(image))) as picture:
@@ -189,12 +195,13 @@ def test_chunks_of_another_writer_are_read() -> None:
         ("iTXt", b"Title\0\1\0en\0Titel\0" + zlib.compress("語".encode())),
         ("eXIf", EXIF),
         ("tIME", bytes(7)),
+        ("PLTE", PALETTE),
     )
     source = imagefile.read(data, max_pixels=LIMIT)
     assert source.image.metadata == Metadata(
         icc=b"profile", exif=EXIF, text=(Text("Comment", "größer"), Text("Title", "語", "en", "Titel"))
     )
-    assert source.notes == ("chunks that are not kept: tIME",)
+    assert source.notes == ("chunks that are not kept: PLTE, tIME",)
 
 
 @pytest.mark.parametrize(
@@ -311,25 +318,29 @@ def test_wide_colour_that_pillow_would_cut_is_refused() -> None:
     with pytest.raises(UnsupportedImageError, match="in grey"):
         read(b"P5 2 1 100\n" + bytes(range(2)))
     with pytest.raises(UnsupportedImageError, match="16-bit PNG"):
-        read(sixteen_bit_tiff())
+        read(one_pixel_tiff(bits=16))
+    with pytest.raises(UnsupportedImageError, match="beyond"):
+        read(one_pixel_tiff(channels=4))
+    assert read(one_pixel_tiff()).samples.ravel().tolist() == [1, 2, 3]
 
 
-def sixteen_bit_tiff() -> bytes:
-    """A TIFF of one RGB pixel of 16 bits a sample."""
+def one_pixel_tiff(bits: int = 8, channels: int = 3) -> bytes:
+    """A TIFF of one RGB pixel, channels beyond the three without a meaning."""
     entries = [
         (256, 3, 1, 1),
         (257, 3, 1, 1),
-        (258, 3, 3, 200),
+        (258, 3, channels, 200),
         (259, 3, 1, 1),
         (262, 3, 1, 2),
         (273, 4, 1, 210),
-        (277, 3, 1, 3),
+        (277, 3, 1, channels),
         (278, 3, 1, 1),
-        (279, 4, 1, 6),
-    ]
+        (279, 4, 1, channels * bits // 8),
+        (338, 3, channels - 3, 0),
+    ][: 9 + (channels > 3)]
     directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
     start = b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + directory + bytes(4)
-    return start.ljust(200, b"\0") + struct.pack("<3H", 16, 16, 16) + bytes(4) + b"\1\2\3\4\5\6"
+    return start.ljust(200, b"\0") + (struct.pack("<H", bits) * channels).ljust(10, b"\0") + b"\1\2\3\4\5\6"
 
 
 # --- other formats -----------------------------------------------------------------------------------------
@@ -374,6 +385,31 @@ def test_jpeg_is_its_pixels_and_says_so() -> None:
         assert np.array_equal(source.image.samples, np.asarray(picture))
     assert source.image.metadata == Metadata(icc=b"icc", exif=EXIF, density=Density(11811, 11811))
     assert any("JPEG" in note for note in source.notes)
+
+
+def test_the_first_picture_of_a_camera_file_is_read() -> None:
+    """A JPEG with a second picture behind it is no animation."""
+    first, preview = picture_of(gradient()), PillowImage.new("RGB", (8, 8))
+    data = saved(first, "MPO", save_all=True, append_images=[preview])
+    assert read(data).samples.shape == gradient().samples.shape
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "TIFF"])
+def test_metadata_of_other_formats_is_kept(kind: str) -> None:
+    options: dict[str, Any] = {"exif": EXIF, "xmp": XMP}
+    if kind == "TIFF":
+        options = {"dpi": (100, 100), "tiffinfo": {700: XMP}}
+    data = saved(picture_of(gradient()), kind, icc_profile=b"icc profile", **options)
+    density = Density(3937, 3937) if kind == "TIFF" else None
+    exif = EXIF if kind == "WEBP" else None
+    assert read(data).metadata == Metadata(icc=b"icc profile", exif=exif, xmp=XMP, density=density)
+
+
+def test_a_turned_tiff_is_kept_upright() -> None:
+    data = saved(picture_of(gradient()), "TIFF", tiffinfo={0x0112: 6})
+    source = imagefile.read(data, max_pixels=LIMIT)
+    assert np.array_equal(source.image.samples, np.rot90(gradient().samples, -1))
+    assert any("upright" in note for note in source.notes)
 
 
 def test_a_transparent_gif_keeps_its_palette() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,6 +115,12 @@ def test_damaged_side_data_raises_nothing_but_format_errors() -> None:
     assert refused > 500
 
 
+def deflated(content: bytes) -> bytes:
+    """A raw deflate stream."""
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(content) + packer.flush()
+
+
 @pytest.mark.parametrize(
     ("side_data", "error", "message"),
     [
@@ -122,11 +130,15 @@ def test_damaged_side_data_raises_nothing_but_format_errors() -> None:
         (bytes((PLAIN, Tag.ICC, 0, Tag.ICC, 0)), DamagedFileError, "out of order"),
         (bytes((PLAIN, Tag.ICC, 5, 1)), DamagedFileError, "ends within"),
         (bytes((PLAIN, Tag.ICC, 0x80, 0x80, 0x80, 0x80, 0x80, 1)), DamagedFileError, "does not end"),
+        (bytes((PLAIN, Tag.ICC, 0x80, 0)), DamagedFileError, "needless"),
+        (bytes((PLAIN, Tag.ICC, 0x80, 0x80, 0x80, 0x20)) + bytes(2**26), FormatError, "limit"),
         (bytes((PLAIN, Tag.PALETTE, 3, 1, 2, 3)), DamagedFileError, "palette"),
         (bytes((PLAIN, Tag.DENSITY, 1, 1)), DamagedFileError, "side data"),
         (bytes((PLAIN, Tag.COLOUR, 4)) + b"IDAT", DamagedFileError, "IDAT"),
         (bytes((PLAIN, Tag.TEXT, 1)) + b"a", DamagedFileError, "side data"),
         (bytes((DEFLATED, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F)), FormatError, "limit"),
+        (bytes((DEFLATED, 2)) + deflated(bytes((Tag.ICC, 0))) + b"more", DamagedFileError, "length"),
+        (bytes((DEFLATED, 2)) + deflated(bytes((Tag.ICC, 0)))[:-1], DamagedFileError, "length"),
         (bytes((DEFLATED, 9, 3, 0)), DamagedFileError, "length"),
     ],
 )
