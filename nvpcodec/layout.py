@@ -1,0 +1,72 @@
+"""Squeeze, phases and neighbourhoods: index work only, on anything that slices like an array.
+
+A squeeze (Dinh et al. 2017, "Density estimation using Real NVP", section 3.6) takes an image apart into four phases, the pixels of one
+corner of every 2x2 block:
+
+    00 01        numbered   0 1
+    10 11                   2 3
+
+Phase 0 is the next coarser scale. Phase 3 is coded given phase 0 (a channel mask), phases 1 and 2 together given phases 0 and 3 (a
+checkerboard mask).
+"""
+
+from dataclasses import dataclass
+
+PHASES = 4
+KEPT, RIGHT, BELOW, DIAGONAL = range(PHASES)
+
+#: Phases that each coupling changes, in decode order.
+COUPLINGS = ((DIAGONAL,), (RIGHT, BELOW))
+
+#: A scale with at most this many pixels a plane is stored plainly.
+COARSEST_PIXELS = 16
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A known neighbour of a pixel: `phase`, and the offset of its 2x2 block in blocks."""
+
+    phase: int
+    down: int
+    right: int
+
+
+def _tap(target: int, dy: int, dx: int) -> Tap:
+    y, x = target // 2 + dy, target % 2 + dx
+    return Tap(phase=(y % 2) * 2 + x % 2, down=y // 2, right=x // 2)
+
+
+def _signs(dy: int, dx: int) -> list[tuple[int, int]]:
+    return [(sy, sx) for sy in sorted({-dy, dy}) for sx in sorted({-dx, dx})]
+
+
+_SQUARE = [*_signs(1, 1), *_signs(1, 3), *_signs(3, 1), *_signs(3, 3)]
+_QUINCUNX = [*_signs(0, 1), *_signs(1, 0), *_signs(1, 2), *_signs(2, 1), *_signs(0, 3), *_signs(3, 0)]
+
+#: The 16 known pixels around a pixel of each changed phase, the nearest four first.
+NEIGHBOURHOOD = {
+    phase: tuple(_tap(phase, dy, dx) for dy, dx in offsets)
+    for phase, offsets in ((DIAGONAL, _SQUARE), (RIGHT, _QUINCUNX), (BELOW, _QUINCUNX))
+}
+NEAREST = 4
+TAPS = 16
+#: Blocks that a neighbourhood reaches beyond its own, in each direction.
+REACH = max(max(abs(t.down), abs(t.right)) for taps in NEIGHBOURHOOD.values() for t in taps)
+
+
+def coarser(height: int, width: int) -> tuple[int, int]:
+    """Size of phase 0, which is also the size of the squeezed grid."""
+    return (height + 1) // 2, (width + 1) // 2
+
+
+def scale_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """Sizes of all scales, the image first, the plainly stored one last."""
+    sizes = [(height, width)]
+    while sizes[-1][0] * sizes[-1][1] > COARSEST_PIXELS:
+        sizes.append(coarser(*sizes[-1]))
+    return sizes
+
+
+def phase_size(phase: int, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of a phase that lie inside a height x width image."""
+    return (height + 1 - phase // 2) // 2, (width + 1 - phase % 2) // 2

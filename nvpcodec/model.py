@@ -1,0 +1,202 @@
+"""The frozen record of one model: configuration, integer weights, base table. It proves its bounds and has its name.
+
+A weights file is a safetensors file of integer tensors, with the configuration as JSON in its metadata:
+
+    <layer>.weight<i>   int8 (out, in, k, k), one for each input that the layer sums over
+    <layer>.bias        int32 (out,), one half of the rounding included
+    <layer>.shift       int8 (out,): a result is floor(sum / 2^shift), clamped
+    base                int32: the base tables of all scale indices, one after another
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nvpcodec.errors import ModelError
+from nvpcodec.fixedpoint import FLOAT32_EXACT, accumulator_bounds
+from nvpcodec.layout import COUPLINGS, TAPS
+from nvpcodec.tables import ACTIVATION_MIN, MASS_MIN, MASS_TOTAL, SCALE_FINENESS, base_lengths
+
+PLANES = 3
+MODEL_ID_BYTES = 8
+MAX_SHIFT = 23
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """Shape of one layer: (channels, kernel) of each input it sums over; `zero` says how training starts it."""
+
+    name: str
+    inputs: tuple[tuple[int, int], ...]
+    outputs: int
+    relu: bool = False
+    zero: bool = False
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """The phase flow. Scales from `levels - 1` on share their weights."""
+
+    levels: int = 3
+    width: int = 48
+    blocks: tuple[int, int] = (2, 3)
+    head_width: int = 32
+    handed_width: int = 24
+
+    def prefix(self, level: int, coupling: int) -> str:
+        return f"level{min(level, self.levels - 1)}.coupling{coupling}."
+
+    def up(self, level: int) -> str:
+        """Name of the layer that takes features from the scale below `level` up to it."""
+        return f"level{min(level, self.levels - 1)}.up"
+
+    def layers(self) -> Iterator[LayerSpec]:
+        for level in range(self.levels):
+            yield LayerSpec(self.up(level), ((self.width, 1),), 4 * self.handed_width)
+            for coupling, changed in enumerate(COUPLINGS):
+                handed = self.width if coupling else self.handed_width
+                yield from self._network(
+                    self.prefix(level, coupling), len(changed), handed, self.blocks[coupling]
+                )
+
+    def _network(self, prefix: str, changed: int, handed: int, blocks: int) -> Iterator[LayerSpec]:
+        width = self.width
+        context = changed * (TAPS + 2) * PLANES
+        yield LayerSpec(prefix + "stem", ((context, 1), (handed, 1)), width)
+        for i in range(blocks):
+            yield LayerSpec(f"{prefix}block{i}_spatial", ((width, 3),), width, relu=True)
+            yield LayerSpec(f"{prefix}block{i}_mix", ((width, 1),), width, zero=True)
+        for plane in range(PLANES):
+            known = ((changed * plane, 3),) if plane else ()
+            yield LayerSpec(f"{prefix}head{plane}_hidden", ((width, 1), *known), self.head_width, relu=True)
+            yield LayerSpec(f"{prefix}head{plane}_out", ((self.head_width, 1),), 2 * changed, zero=True)
+
+
+Config = PhaseConfig
+CONFIGS: dict[str, type[Config]] = {"phase": PhaseConfig}
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model, checked when made.
+
+    Raises
+    ------
+    ModelError
+        A tensor is missing, superfluous or of another shape, a sum may leave the range that float32 holds exactly, or the base table
+        does not increase.
+    """
+
+    kind: str
+    config: Config
+    tensors: Mapping[str, NDArray[Any]] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        expected = {"base"}
+        for spec in self.config.layers():
+            expected |= _check_layer(spec, self.tensors)
+        if superfluous := set(self.tensors) - expected:
+            raise ModelError(
+                f"the weights hold tensors that the model does not know: {', '.join(sorted(superfluous))}"
+            )
+        _check_base(_tensor(self.tensors, "base", np.int32, (sum(base_lengths()),)))
+
+    @cached_property
+    def model_id(self) -> bytes:
+        """First bytes of the SHA-256 over configuration and tensors, independent of the file they came in."""
+        digest = hashlib.sha256(self.config_json().encode())
+        for name in sorted(self.tensors):
+            tensor = self.tensors[name]
+            digest.update(f"{name} {tensor.dtype.name} {tensor.shape}\n".encode())
+            digest.update(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
+        return digest.digest()[:MODEL_ID_BYTES]
+
+    def config_json(self) -> str:
+        return json.dumps({"kind": self.kind, **asdict(self.config)}, sort_keys=True)
+
+
+def load(path: Path) -> Model:
+    """Read and check a weights file.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read, or is no valid model.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as cause:
+        raise ModelError(f"the weights file {path} cannot be read: {cause}") from cause
+    try:
+        record = json.loads(metadata["config"])
+        kind = record.pop("kind")
+        config = CONFIGS[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+    except (KeyError, TypeError, ValueError) as cause:
+        raise ModelError(f"the weights file {path} has no valid configuration") from cause
+    return Model(kind, config, tensors)
+
+
+def save(model: Model, folder: Path, name: str) -> Path:
+    """Write NAME-<model id>.safetensors into the folder."""
+    from safetensors.numpy import save_file
+
+    path = folder / f"{name}-{model.model_id.hex()}.safetensors"
+    save_file(dict(model.tensors), str(path), metadata={"config": model.config_json()})
+    return path
+
+
+def _tensor(
+    tensors: Mapping[str, NDArray[Any]], name: str, dtype: type, shape: tuple[int, ...]
+) -> NDArray[Any]:
+    if name not in tensors:
+        raise ModelError(f"the weights lack the tensor {name}")
+    tensor = tensors[name]
+    if tensor.dtype != dtype or tensor.shape != shape:
+        raise ModelError(f"{name} is {tensor.dtype} {tensor.shape}, expected {np.dtype(dtype)} {shape}")
+    return tensor
+
+
+def _check_layer(spec: LayerSpec, tensors: Mapping[str, NDArray[Any]]) -> set[str]:
+    """Names of the layer's tensors, after their shapes and the bound on every partial sum have been proved."""
+    names = [f"{spec.name}.weight{i}" for i in range(len(spec.inputs))]
+    weights = [
+        _tensor(tensors, n, np.int8, (spec.outputs, c, k, k))
+        for n, (c, k) in zip(names, spec.inputs, strict=True)
+    ]
+    bias = _tensor(tensors, f"{spec.name}.bias", np.int32, (spec.outputs,))
+    shift = _tensor(tensors, f"{spec.name}.shift", np.int8, (spec.outputs,))
+    if shift.min() < 0 or shift.max() > MAX_SHIFT:
+        raise ModelError(f"a shift of layer {spec.name} lies outside 0 ... {MAX_SHIFT}")
+    bounds = accumulator_bounds(weights, bias, -ACTIVATION_MIN)
+    if bounds.max() >= FLOAT32_EXACT:
+        raise ModelError(
+            f"layer {spec.name}, channel {bounds.argmax()}: sums may reach {bounds.max()}, float32 is exact below {FLOAT32_EXACT}"
+        )
+    return {*names, f"{spec.name}.bias", f"{spec.name}.shift"}
+
+
+def _check_base(base: NDArray[np.int32]) -> None:
+    start = 0
+    for index, (length, fineness) in enumerate(zip(base_lengths(), SCALE_FINENESS, strict=True)):
+        table = base[start : start + length].astype(np.int64)
+        start += length
+        step = 1 << fineness
+        smallest = min(
+            table.min(),
+            MASS_TOTAL - table.max(),
+            (table[step:] - table[:-step]).min(),
+            (table[1:] - table[:-1]).min() + MASS_MIN,
+        )
+        if smallest < MASS_MIN:
+            raise ModelError(f"the base table of scale index {index} gives a symbol a mass below {MASS_MIN}")

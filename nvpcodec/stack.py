@@ -1,0 +1,142 @@
+"""The stack: push, pop, and the exchange in growing chunks. The only user of constriction.
+
+Symbols are uniform integers and nothing else, coded by asymmetric numeral systems (Duda 2009) in constriction's `AnsCoder`: 32-bit
+words, a 64-bit state, 24-bit probabilities.
+
+The stack starts empty. A pop from an empty stack gives zeros, and a push of what was popped gives the empty stack back, so nothing can
+underflow; what such a pop asked for beyond the bits that were there is lost, and counted as initial bits (Townsend et al. 2019,
+"Practical lossless compression with latent variables using bits back coding").
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from nvpcodec.errors import DamagedFileError
+
+Ints = NDArray[np.int32]
+
+#: Largest range of one symbol; constriction's probabilities have 24 bits.
+MAX_RANGE = 1 << 24
+
+_UNIFORM = constriction.stream.model.Uniform()
+
+
+@dataclass
+class Ledger:
+    """What the pushes of one encoding were worth, in bits."""
+
+    content_bits: float = 0.0
+    initial_bits: float = 0.0
+
+
+class Stack:
+    """Last in, first out. Ranges lie in 1 ... 2^24; a symbol of range 1 costs nothing and is not coded."""
+
+    def __init__(self, words: NDArray[np.uint32] | None = None) -> None:
+        self._coder = (
+            constriction.stream.stack.AnsCoder(words) if words is not None and len(words) else _empty()
+        )
+        self.ledger = Ledger()
+
+    def push(self, values: Ints, total: int) -> None:
+        """Push values in [0, total), the last one first, so that pop returns them in order."""
+        self.ledger.content_bits += math.log2(total) * len(values)
+        if total > 1 and len(values):
+            self._coder.encode_reverse(values, constriction.stream.model.Uniform(total))
+
+    def pop(self, count: int, total: int) -> Ints:
+        """Mirror image of `push`."""
+        if total == 1 or not count:
+            return np.zeros(count, np.int32)
+        values: Ints = self._coder.decode(constriction.stream.model.Uniform(total), count)
+        return values
+
+    def push_each(self, values: Ints, totals: Ints) -> None:
+        """Push values[i] in [0, totals[i]), the last one first."""
+        coded = totals > 1
+        self.ledger.content_bits += float(np.log2(totals).sum())
+        if coded.any():
+            self._coder.encode_reverse(values[coded], _UNIFORM, totals[coded])
+
+    def pop_each(self, totals: Ints) -> Ints:
+        """Mirror image of `push_each`."""
+        values = np.zeros(len(totals), np.int32)
+        coded = totals > 1
+        if coded.any():
+            values[coded] = self._coder.decode(_UNIFORM, totals[coded])
+        return values
+
+    def exchange(self, starts: Ints, masses: Ints, total: int, chunks: Iterator[slice]) -> None:
+        """Bits-back: pop r from [0, mass), push start + r in [0, total), chunk by chunk.
+
+        Costs log2(total / mass) bits a symbol.
+        """
+        for chunk in chunks:
+            mass = masses[chunk]
+            wanted = float(np.log2(mass).sum())
+            self.ledger.initial_bits += max(0.0, wanted - self.bits())
+            self.ledger.content_bits -= wanted
+            self.push(starts[chunk] + self.pop_each(mass), total)
+
+    def bits(self) -> int:
+        """Bits on the stack."""
+        return int(self._coder.num_valid_bits())
+
+    def words(self) -> NDArray[np.uint32]:
+        """The stack as it goes into a file: the top is the end."""
+        words: NDArray[np.uint32] = self._coder.get_compressed()
+        return words
+
+    def require_empty(self) -> None:
+        """Every pop has undone its push, so that what was the empty stack is empty again.
+
+        Raises
+        ------
+        DamagedFileError
+            Something is left.
+        """
+        if not self._coder.is_empty():
+            raise DamagedFileError("the coded data goes on after the last pixel; get a good copy of the file")
+
+
+def from_bytes(data: bytes) -> Stack:
+    """The stack that `to_bytes` wrote.
+
+    Raises
+    ------
+    DamagedFileError
+        The data is no whole number of words, or ends in a zero word.
+    """
+    if len(data) % 4:
+        data = data + bytes(-len(data) % 4)
+    words = np.frombuffer(data, "<u4").astype(np.uint32)
+    if len(words) and words[-1] == 0:
+        raise DamagedFileError("the coded data ends in a zero word; get a good copy of the file")
+    return Stack(words)
+
+
+def to_bytes(stack: Stack) -> bytes:
+    """Little-endian words without the zero bytes at the end."""
+    return stack.words().astype("<u4").tobytes().rstrip(b"\0")
+
+
+def growing_chunks(before: int, count: int, growth: int) -> list[slice]:
+    """Cut `count` symbols into chunks, given that `before` symbols of the same stack were pushed earlier.
+
+    A chunk holds at most `growth` 64ths of what lies below it, and at least one symbol.
+    """
+    chunks, done = [], 0
+    while done < count:
+        size = min(count - done, max(1, (before + done) * growth // 64))
+        chunks.append(slice(done, done + size))
+        done += size
+    return chunks
+
+
+def _empty() -> "constriction.stream.stack.AnsCoder":
+    return constriction.stream.stack.AnsCoder()

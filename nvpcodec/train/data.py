@@ -1,0 +1,141 @@
+"""Folders of photographs in, augmented crops of integer planes out.
+
+The crops of step k depend on the seed and k alone, so a resumed training sees exactly what an unbroken one would have seen.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".ppm", ".bmp"}
+VALIDATION_SHARE = 40
+PREFETCHED_STEPS = 4
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Probabilities and ranges of what is done to a crop."""
+
+    shrink: float = 0.25
+    largest_shrink: float = 2.0
+    enlarge: float = 0.15
+    largest_enlargement: float = 1.5
+    half_chroma: float = 0.35
+    grey: float = 0.03
+    gain: float = 0.3
+    gain_range: tuple[float, float] = (0.6, 1.25)
+
+
+def find_images(folders: Sequence[Path]) -> list[Path]:
+    """All image files under the folders (or the files themselves), in a stable order."""
+    files = [p for folder in folders for p in ([folder] if folder.is_file() else sorted(folder.rglob("*")))]
+    return [p for p in files if p.suffix.lower() in SUFFIXES]
+
+
+def is_validation(path: Path) -> bool:
+    """One file in forty, chosen by the checksum of its name."""
+    return zlib.crc32(path.name.encode()) % VALIDATION_SHARE == 0
+
+
+def load_rgb(paths: Sequence[Path]) -> list[Tensor]:
+    """uint8 (3, H, W) tensors."""
+
+    def load(path: Path) -> Tensor:
+        with Image.open(path) as image:
+            return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(load, paths))
+
+
+def rgb_to_planes(rgb: Tensor) -> Tensor:
+    """YCoCg-R (Malvar and Sullivan 2003) of integer-valued (..., 3, H, W), as float32."""
+    red, green, blue = rgb.to(torch.int32).unbind(-3)
+    co = red - blue
+    low = blue + (co >> 1)
+    cg = green - low
+    return torch.stack([low + (cg >> 1), co, cg], -3).float()
+
+
+def crop(image: Tensor, size: int, rng: np.random.Generator, how: Augmentation) -> Tensor:
+    """One augmented RGB crop (3, size, size), integer-valued float32."""
+    factor = _scale_factor(rng, how)
+    source = min(round(size * factor), *image.shape[1:])
+    top, left = (int(rng.integers(n - source + 1)) for n in image.shape[1:])
+    rgb = image[:, top : top + source, left : left + source].float()
+    if source != size:
+        rgb = F.interpolate(rgb[None], (size, size), mode="bicubic", antialias=True)[0]
+        if rng.random() < how.gain:
+            rgb = rgb * rng.uniform(*how.gain_range)
+    if rng.random() < how.half_chroma:
+        rgb = halve_chroma(rgb)
+    if rng.random() < how.grey:
+        rgb = rgb.mean(0, keepdim=True).expand(3, -1, -1)
+    rgb = rgb.round().clamp(0, 255)
+    return _turn(rgb, int(rng.integers(8)))
+
+
+def _scale_factor(rng: np.random.Generator, how: Augmentation) -> float:
+    choice = rng.random()
+    if choice < how.shrink:
+        return float(rng.uniform(1, how.largest_shrink))
+    if choice < how.shrink + how.enlarge:
+        return float(1 / rng.uniform(1, how.largest_enlargement))
+    return 1.0
+
+
+def halve_chroma(rgb: Tensor) -> Tensor:
+    """What scanners and JPEG do: keep luma, store colour differences at half resolution."""
+    luma = (0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2])[None]
+    chroma = F.avg_pool2d((rgb - luma)[None], 2)
+    return luma + F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)[0]
+
+
+def _turn(rgb: Tensor, symmetry: int) -> Tensor:
+    if symmetry & 1:
+        rgb = rgb.flip(-1)
+    if symmetry & 2:
+        rgb = rgb.flip(-2)
+    return rgb.transpose(-1, -2) if symmetry & 4 else rgb
+
+
+def batches(
+    images: Sequence[Tensor], first_step: int, batch: int, size: int, seed: int, how: Augmentation
+) -> Iterator[Tensor]:
+    """Planes (batch, 3, size, size) of each step from `first_step` on, prepared ahead in a thread.
+
+    Images are drawn in proportion to their area.
+    """
+    areas = np.array([i.shape[1] * i.shape[2] for i in images], dtype=np.float64)
+    weights = areas / areas.sum()
+
+    def make(step: int) -> Tensor:
+        rng = np.random.default_rng((seed, step))
+        chosen = rng.choice(len(images), batch, p=weights)
+        return rgb_to_planes(torch.stack([crop(images[i], size, rng, how) for i in chosen]))
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead = [pool.submit(make, first_step + i) for i in range(PREFETCHED_STEPS)]
+        step = first_step + PREFETCHED_STEPS
+        while True:
+            yield ahead.pop(0).result()
+            ahead.append(pool.submit(make, step))
+            step += 1
+
+
+def validation_crops(images: Sequence[Tensor], size: int) -> Tensor:
+    """Planes (n, 3, size, size): the middle of each image that is large enough."""
+    crops = []
+    for image in images:
+        top, left = ((n - size) // 2 for n in image.shape[1:])
+        if min(top, left) >= 0:
+            crops.append(image[:, top : top + size, left : left + size])
+    return rgb_to_planes(torch.stack(crops))
