@@ -138,7 +138,7 @@ class _Level:
                     x, mean = self.code(prediction)
                     values[phase][0, plane, :height, :width] = x
                     if phase == RIGHT:
-                        innovations.append(((x * SHIFT_UNIT - mean) / 4).floor())
+                        innovations.append(_on_grid(((x * SHIFT_UNIT - mean) / 4).floor(), shift.shape[-2:]))
             residuals.append(
                 torch.stack(
                     [
@@ -173,8 +173,10 @@ class _Level:
         def regressors() -> Tensor:
             earlier = values[:, :plane] * 4 - around.base4[:, :plane]
             rows = [around.differences[0, :, : self.planes].flatten(0, 1), *_windows(earlier[0])]
-            rows += [_window(i, down, right) for i in innovations for down in (0, 1) for right in (-1, 0)]
-            return torch.cat([row[inside] if row.dim() == 3 else row[None][inside] for row in rows])
+            rows += [
+                _window(i, down, right)[None] for i in innovations for down in (0, 1) for right in (-1, 0)
+            ]
+            return torch.cat([row[inside] for row in rows])
 
         return Prediction(
             level=self.level,
@@ -198,6 +200,11 @@ class _Level:
 def _all_planes(x: Tensor) -> Tensor:
     """A grey image has chroma zero."""
     return F.pad(x, (0, 0, 0, 0, 0, PLANES - x.shape[1]))
+
+
+def _on_grid(x: Tensor, grid: torch.Size) -> Tensor:
+    """x (h, w) in the corner of a grid that may be larger; zero elsewhere."""
+    return F.pad(x, (0, grid[1] - x.shape[1], 0, grid[0] - x.shape[0]))
 
 
 def _window(x: Tensor, down: int, right: int) -> Tensor:

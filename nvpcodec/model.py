@@ -83,7 +83,7 @@ Config = PhaseConfig
 CONFIGS: dict[str, type[Config]] = {"phase": PhaseConfig}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """One model, checked when made.
 

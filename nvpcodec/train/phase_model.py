@@ -52,6 +52,11 @@ class PhaseModel(nn.Module):
         self.scales = scales
         self.layers = float_layers(config)
 
+    def layer(self, name: str) -> Conv:
+        layer = self.layers[name.replace(".", "/")]
+        assert isinstance(layer, Conv)
+        return layer
+
     def network(self, level: int, coupling: int) -> CouplingNetwork:
         prefix = self.config.prefix(level, coupling).replace(".", "/")
         layers = {

@@ -1,0 +1,38 @@
+"""YCoCg-R, the reversible colour transform of photographs (Malvar and Sullivan 2003, "YCoCg-R: A color space with RGB reversibility")."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nvpcodec.errors import DamagedFileError
+
+
+def to_planes(samples: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """uint8 (H, W, 1 or 3) as int32 planes (P, H, W): Y in 0 ... 255, Co and Cg in -255 ... 255."""
+    channels = np.moveaxis(samples, 2, 0).astype(np.int32)
+    if len(channels) == 1:
+        return channels
+    red, green, blue = channels
+    co = red - blue
+    middle = blue + (co >> 1)
+    cg = green - middle
+    return np.stack([middle + (cg >> 1), co, cg])
+
+
+def from_planes(planes: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Mirror image of `to_planes`.
+
+    Raises
+    ------
+    DamagedFileError
+        The planes are those of no 8-bit image.
+    """
+    channels = planes if len(planes) == 1 else _to_rgb(*planes)
+    if channels.min() < 0 or channels.max() > 255:
+        raise DamagedFileError("a decoded colour lies outside 0 ... 255; get a good copy of the file")
+    return np.ascontiguousarray(np.moveaxis(channels, 0, 2)).astype(np.uint8)
+
+
+def _to_rgb(y: NDArray[np.int32], co: NDArray[np.int32], cg: NDArray[np.int32]) -> NDArray[np.int32]:
+    middle = y - (cg >> 1)
+    blue = middle - (co >> 1)
+    return np.stack([blue + co, cg + middle, blue])

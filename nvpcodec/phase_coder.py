@@ -1,0 +1,137 @@
+"""One region through the phase flow: the walk, the fits and the symbols, on one stack.
+
+Payload: one byte, the place of the chunks' growth in `steps.GROWTHS`, then the stack.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nvpcodec import fit as fitting
+from nvpcodec.errors import DamagedFileError
+from nvpcodec.exact import find_lowering
+from nvpcodec.fit import flat_ints, is_fitted, plain_distribution
+from nvpcodec.flow import LEGAL, PhaseFlow, Prediction
+from nvpcodec.layout import scale_sizes
+from nvpcodec.model import Model
+from nvpcodec.report import Accounts
+from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
+from nvpcodec.steps import GROWTHS, BaseTable, Recorder, pop_symbols, push_symbols
+
+
+class PhaseCoder:
+    """Codes planes Y, Co, Cg or a single grey one."""
+
+    def __init__(self, model: Model, device: torch.device) -> None:
+        self._flow = PhaseFlow(model, device, find_lowering(model, device))
+        self._table = BaseTable(model.tensors["base"])
+        self._device = device
+
+    def encode(self, planes: Ints) -> tuple[bytes, Accounts]:
+        """int32 planes (P, H, W), P = 1 or 3, as a payload."""
+        clock = _Clock()
+        recorder = Recorder(self._table.costs)
+        scales = [torch.from_numpy(planes)[None].float().to(self._device)]
+        for _ in scale_sizes(*planes.shape[1:])[1:]:
+            scales.append(scales[-1][..., ::2, ::2])
+        self._record_coarsest(recorder, flat_ints(scales[-1]).reshape(len(planes), -1))
+
+        def code(prediction: Prediction) -> tuple[Tensor, Tensor]:
+            phase, plane = prediction.phase, prediction.plane
+            known = scales[prediction.level][0, plane, phase // 2 :: 2, phase % 2 :: 2]
+            with clock.pause("network"):
+                mean = self._record(recorder, clock, prediction, flat_ints(known))
+            return known, self._on_grid(mean, prediction)
+
+        with torch.inference_mode(), clock.stage("network"):
+            self._flow.walk(*planes.shape[1:], len(planes), scales[-1], code)
+        with clock.stage("stack"):
+            growth = recorder.best_growth()
+            stack = Stack()
+            recorder.play(stack, growth)
+            coded = to_bytes(stack)
+        payload = bytes([GROWTHS.index(growth)]) + coded
+        ledger = stack.ledger
+        accounts = Accounts(ledger.content_bits, ledger.initial_bits, 8 * len(coded), 8, clock.seconds)
+        return payload, accounts
+
+    def decode(self, payload: bytes, planes: int, height: int, width: int) -> Ints:
+        """int32 planes (P, H, W).
+
+        Raises
+        ------
+        DamagedFileError
+            The payload is not one that `encode` writes.
+        """
+        if not payload or payload[0] >= len(GROWTHS):
+            raise DamagedFileError(
+                "the payload of a region does not begin like one; get a good copy of the file"
+            )
+        growth = GROWTHS[payload[0]]
+        stack = from_bytes(payload[1:])
+        coarsest = self._pop_coarsest(stack, planes, scale_sizes(height, width)[-1])
+
+        def code(prediction: Prediction) -> tuple[Tensor, Tensor]:
+            before = prediction.remaining
+            if is_fitted(prediction):
+                regressors = prediction.regressors()
+                fit = fitting.pop_fit(stack, self._table, len(regressors), before, growth)
+                distribution = fit.apply(prediction, regressors)
+            else:
+                distribution = plain_distribution(prediction)
+            x = pop_symbols(stack, self._table, distribution, before, growth)
+            return self._on_grid(x, prediction), self._on_grid(distribution.mean, prediction)
+
+        with torch.inference_mode():
+            decoded = self._flow.walk(height, width, planes, coarsest, code)
+        stack.require_empty()
+        return decoded[0].to(torch.int32).cpu().numpy()
+
+    def _record(self, recorder: Recorder, clock: "_Clock", prediction: Prediction, x: Ints) -> Ints:
+        """Record one prediction's values (n,); returns the means they are coded under."""
+        before = prediction.remaining
+        if is_fitted(prediction):
+            with clock.stage("fit"):
+                regressors = prediction.regressors()
+                fit = fitting.estimate(prediction, regressors, x, self._table)
+                fitting.push_fit(recorder, self._table, fit, before)
+                distribution = fit.apply(prediction, regressors)
+        else:
+            distribution = plain_distribution(prediction)
+        with clock.stage("distribution"):
+            push_symbols(recorder, self._table, distribution, x, before)
+        return distribution.mean
+
+    def _record_coarsest(self, recorder: Recorder, planes: Ints) -> None:
+        for values, (low, high) in zip(planes, LEGAL, strict=False):
+            recorder.push(values - low, high - low + 1)
+
+    def _pop_coarsest(self, stack: Stack, planes: int, size: tuple[int, int]) -> Tensor:
+        values = [stack.pop(size[0] * size[1], high - low + 1) + low for low, high in LEGAL[:planes]]
+        return torch.from_numpy(np.stack(values)).float().view(1, planes, *size).to(self._device)
+
+    def _on_grid(self, values: Ints, prediction: Prediction) -> Tensor:
+        return torch.from_numpy(values).to(self._device).float().view(prediction.mean.shape)
+
+
+class _Clock:
+    """Seconds by stage; a stage inside another is not counted twice."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {"network": 0.0, "fit": 0.0, "distribution": 0.0, "stack": 0.0}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] += time.perf_counter() - started
+
+    @contextmanager
+    def pause(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] -= time.perf_counter() - started

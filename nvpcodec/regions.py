@@ -1,0 +1,46 @@
+"""Cuts an image into regions: geometry only."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+#: Sides of a region are at most this where both sides of the image are longer; a region never has more pixels than its square.
+REGION_SIDE = 1024
+
+
+@dataclass(frozen=True)
+class Region:
+    """Half-open rectangle in pixels."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+def region_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the cells that an encoder cuts an image into: as few as may be, about equal.
+
+    An image with one short side gets longer cells along the other.
+    """
+    tall = _even_part(height, max(REGION_SIDE, REGION_SIDE**2 // min(width, REGION_SIDE)))
+    return tall, _even_part(width, REGION_SIDE**2 // min(tall, REGION_SIDE))
+
+
+def _even_part(length: int, longest: int) -> int:
+    parts = -(-length // longest)
+    return -(-length // parts)
+
+
+def cut(height: int, width: int, region_height: int, region_width: int) -> Iterator[Region]:
+    """All cells in raster order; the last row and column may be smaller."""
+    for top in range(0, height, region_height):
+        for left in range(0, width, region_width):
+            yield Region(top, left, min(top + region_height, height), min(left + region_width, width))
