@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nvpcodec.coupling_layout import COUPLING_SCALES, masks
 from nvpcodec.errors import ModelError
 from nvpcodec.fixedpoint import FLOAT32_EXACT, accumulator_bounds
 from nvpcodec.layout import COUPLINGS, TAPS
@@ -79,8 +80,44 @@ class PhaseConfig:
             yield LayerSpec(f"{prefix}head{plane}_out", ((self.head_width, 1),), 2 * changed, zero=True)
 
 
-Config = PhaseConfig
-CONFIGS: dict[str, type[Config]] = {"phase": PhaseConfig}
+@dataclass(frozen=True)
+class CouplingConfig:
+    """RealNVP in its paper's form.
+
+    Latents and all that the couplings hold are multiples of 2^-dequant_bits pixel steps; a coupling scales by multiples of
+    2^-scale_bits.
+    """
+
+    width: int = 32
+    blocks: int = 2
+    head_width: int = 32
+    dequant_bits: int = 2
+    scale_bits: int = 8
+
+    def prefix(self, scale: int, coupling: int) -> str:
+        return f"scale{scale}.coupling{coupling}."
+
+    def layers(self) -> Iterator[LayerSpec]:
+        for scale in range(COUPLING_SCALES):
+            for coupling, mask in enumerate(masks(scale)):
+                yield from self._network(self.prefix(scale, coupling), len(mask.kept), len(mask.changed))
+
+    def _network(self, prefix: str, kept: int, changed: int) -> Iterator[LayerSpec]:
+        width = self.width
+        yield LayerSpec(prefix + "linear", ((kept, 3),), changed, zero=True)
+        yield LayerSpec(prefix + "stem", ((kept, 3), (kept, 3)), width)
+        for i in range(self.blocks):
+            yield LayerSpec(f"{prefix}block{i}_spatial", ((width, 3),), width, relu=True)
+            yield LayerSpec(f"{prefix}block{i}_mix", ((width, 1),), width, zero=True)
+        yield LayerSpec(f"{prefix}head0_hidden", ((width, 1),), self.head_width, relu=True)
+        yield LayerSpec(f"{prefix}head0_out", ((self.head_width, 1),), 2 * changed, zero=True)
+
+
+Config = PhaseConfig | CouplingConfig
+CONFIGS: dict[str, type[PhaseConfig] | type[CouplingConfig]] = {
+    "phase": PhaseConfig,
+    "realnvp": CouplingConfig,
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ Payload: one byte, the place of the chunks' growth in `steps.GROWTHS`, then the 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,7 +20,7 @@ from nvpcodec.layout import scale_sizes
 from nvpcodec.model import Model
 from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
-from nvpcodec.steps import GROWTHS, BaseTable, Recorder, pop_symbols, push_symbols
+from nvpcodec.steps import GROWTHS, BaseTable, Distribution, Recorder, pop_symbols, push_symbols
 
 
 class PhaseCoder:
@@ -30,6 +30,7 @@ class PhaseCoder:
         self._flow = PhaseFlow(model, device, find_lowering(model, device))
         self._table = BaseTable(model.tensors["base"])
         self._device = device
+        self._observer: Callable[[Distribution, Ints], None] | None = None
 
     def encode(self, planes: Ints) -> tuple[bytes, Accounts]:
         """int32 planes (P, H, W), P = 1 or 3, as a payload."""
@@ -58,6 +59,14 @@ class PhaseCoder:
         ledger = stack.ledger
         accounts = Accounts(ledger.content_bits, ledger.initial_bits, 8 * len(coded), 8, clock.seconds)
         return payload, accounts
+
+    def observe(self, planes: Ints, note: Callable[[Distribution, Ints], None]) -> None:
+        """Show `note` every distribution and the values under it, as `encode` would code them."""
+        self._observer = note
+        try:
+            self.encode(planes)
+        finally:
+            self._observer = None
 
     def decode(self, payload: bytes, planes: int, height: int, width: int) -> Ints:
         """int32 planes (P, H, W).
@@ -102,6 +111,8 @@ class PhaseCoder:
                 distribution = fit.apply(prediction, regressors)
         else:
             distribution = plain_distribution(prediction)
+        if self._observer is not None:
+            self._observer(distribution, x)
         with clock.stage("distribution"):
             push_symbols(recorder, self._table, distribution, x, before)
         return distribution.mean

@@ -1,0 +1,80 @@
+"""Squeeze and masks of the RealNVP in its paper's form: index work only, on anything that slices like an array.
+
+A squeeze (Dinh et al. 2017, "Density estimation using Real NVP", section 3.6) takes (..., C, H, W) to (..., 4 C, H/2, W/2), phase by
+phase; the phases are numbered as in `layout`. A network never has to look at masked zeros: the two phases of a checkerboard that a
+coupling keeps are channels of the squeezed grid, and so are the two that it changes. So each coupling is a choice of half of the squeezed
+channels, and checkerboard and channel-wise masks differ in nothing but that choice:
+
+    checkerboard    phases 1 and 2 given 0 and 3, and the other way round
+    channel-wise    the columns 1 and 3 given 0 and 2, and the other way round; the chroma of phases 1, 2, 3 given all else
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nvpcodec.layout import BELOW, DIAGONAL, KEPT, PHASES, RIGHT
+
+COLOURS = 3
+#: Scales of the flow. The last one factors nothing out.
+COUPLING_SCALES = 3
+#: Rows and columns of a tile are multiples of this.
+TILE_UNIT = 1 << COUPLING_SCALES
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Channels of the squeezed grid that one coupling keeps and changes, both in ascending order."""
+
+    kept: tuple[int, ...]
+    changed: tuple[int, ...]
+
+
+def scale_channels(scale: int) -> int:
+    """Channels that a scale begins with, before its squeeze."""
+    return COLOURS << scale
+
+
+def masks(scale: int) -> tuple[Mask, ...]:
+    """The couplings of one scale, in forward order."""
+    channels = scale_channels(scale)
+    black, white = _phases(channels, RIGHT, BELOW), _phases(channels, KEPT, DIAGONAL)
+    if scale == COUPLING_SCALES - 1:
+        return tuple(_mask(channels, changed) for changed in (black, white, black, white))
+    left, right = _phases(channels, KEPT, BELOW), _phases(channels, RIGHT, DIAGONAL)
+    chroma = {c for c in _phases(channels, RIGHT, BELOW, DIAGONAL) if colour(c)}
+    return tuple(_mask(channels, changed) for changed in (black, white, black, right, left, chroma))
+
+
+def factored(scale: int) -> Mask:
+    """Channels that leave after a scale (as changed), and those that go on: the columns of phases 0 and 2."""
+    channels = scale_channels(scale)
+    if scale == COUPLING_SCALES - 1:
+        return _mask(channels, set(range(PHASES * channels)))
+    return _mask(channels, _phases(channels, RIGHT, DIAGONAL))
+
+
+def colour(channel: int) -> int:
+    """0 for luma, 1 and 2 for chroma, at every scale."""
+    return channel % COLOURS
+
+
+def latent_channels() -> Iterator[tuple[int, int]]:
+    """(scale, channel of its squeezed grid) of all latents, in forward order."""
+    for scale in range(COUPLING_SCALES):
+        for channel in factored(scale).changed:
+            yield scale, channel
+
+
+def phase_views(x: Any) -> list[Any]:
+    """The four phases of x (..., H, W), H and W even."""
+    return [x[..., p // 2 :: 2, p % 2 :: 2] for p in range(PHASES)]
+
+
+def _phases(channels: int, *phases: int) -> set[int]:
+    return {phase * channels + c for phase in phases for c in range(channels)}
+
+
+def _mask(channels: int, changed: set[int]) -> Mask:
+    kept = set(range(PHASES * channels)) - changed
+    return Mask(tuple(sorted(kept)), tuple(sorted(changed)))
