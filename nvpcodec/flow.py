@@ -19,14 +19,12 @@ from nvpcodec.network import CouplingNetwork
 from nvpcodec.tables import (
     ACTIVITY_FACTOR,
     ACTIVITY_FACTOR_BITS,
+    LEGAL,
     SCALE_INDEX_OF_ACTIVITY,
     SCALE_STEPS_PER_OCTAVE,
     SCALES,
     SHIFT_UNIT,
 )
-
-#: Legal values of Y, Co and Cg; a grey image has the first plane only.
-LEGAL = ((0, 255), (-255, 255), (-255, 255))
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from nvpcodec import fit as fitting
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.exact import find_lowering
 from nvpcodec.fit import flat_ints, is_fitted, plain_distribution
-from nvpcodec.flow import LEGAL, PhaseFlow, Prediction
+from nvpcodec.flow import PhaseFlow, Prediction
 from nvpcodec.layout import scale_sizes
 from nvpcodec.model import Model
 from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
 from nvpcodec.steps import GROWTHS, BaseTable, Distribution, Recorder, pop_symbols, push_symbols
+from nvpcodec.tables import LEGAL
 
 
 class PhaseCoder:

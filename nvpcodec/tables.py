@@ -6,6 +6,9 @@ shift        sixteenths of a pixel step
 scale        sixths of an octave: index i stands for a logistic scale of 2^(i/6 - 5) pixel steps
 """
 
+#: Legal values of Y, Co and Cg; a grey image has the first plane only.
+LEGAL = ((0, 255), (-255, 255), (-255, 255))
+
 ACTIVATION_BITS = 5
 ACTIVATION_UNIT = 1 << ACTIVATION_BITS
 ACTIVATION_MIN, ACTIVATION_MAX = -512, 511

@@ -1,16 +1,16 @@
 """The float RealNVP: the same masks and the same networks as the coder, continuous shifts and scales.
 
-What the paper does with batch normalization is done here by three things that cost a coder nothing: activations are clamped, the last
-layers start at zero, so that the flow starts as the identity, and the base has a learned mean and scale per channel. Statistics per
-batch would only be one more constant scale per channel in the coder, and each such scale is an exchange with the stack.
+What the paper does with batch normalization is done here by three things that cost a coder nothing:
+activations are clamped, the last layers start at zero, so that the flow starts as the identity, and the base
+has a learned mean and scale per channel. Statistics per batch would only be one more constant scale per
+channel in the coder, and each such scale is an exchange with the stack.
 
-Numbers are in pixel steps throughout: a latent has the magnitude of a prediction error, so that the coder's grid suits all of them. A
-coupling moves first and scales then, z = (x + t) exp(s); the paper's t is ours times exp(s). The shift has a linear part, which is
-most of a prediction and which no clamp disturbs.
+Numbers are in pixel steps throughout: a latent has the magnitude of a prediction error, so that the coder's
+grid suits all of them. A coupling moves first and scales then, z = (x + t) exp(s); the paper's t is ours
+times exp(s). The shift has a linear part, which is most of a prediction and which no clamp disturbs.
 """
 
 import math
-from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -23,59 +23,59 @@ from nvpcodec.coupling_layout import (
     latent_channels,
     masks,
     phase_views,
-    scale_channels,
 )
+from nvpcodec.layout import PHASES
 from nvpcodec.model import CouplingConfig
 from nvpcodec.network import CouplingNetwork
 from nvpcodec.tables import ACTIVATION_UNIT
-from nvpcodec.train.layers import HIGH, LOW, Conv, add, round_through
+from nvpcodec.train.layers import HIGH, LOW, Conv, add
 
 #: What is taken from luma to bring mid-grey to zero.
 MID_GREY = 128
 #: Activations a pixel step: the coarse and the fine input, the linear shift and the rest of the shift.
 COARSE_INPUT, FINE_INPUT, LINEAR_SHIFT, FINE_SHIFT = (n / ACTIVATION_UNIT for n in (4, 16, 4, 8))
+#: Cells of the coder's network input in a pixel step.
+INPUT_CELLS = 4
 #: Largest |s| of a coupling, in nats: where it starts, and what it may reach.
 START_BOUND, LEAST_BOUND, LARGEST_BOUND = 1.5, 0.1, 3.0
-#: Base parameters are learned in units of this: AdamW moves each parameter by about the learning rate a step.
-BASE_UNIT = 10.0
-START_LOG_SCALE = math.log(16)
+#: Base parameters are learned in units of these: AdamW moves each parameter by about the learning rate a
+#: step.
+MEAN_UNIT, LOG_SCALE_UNIT = 10.0, 3.0
+#: Standard deviation of the base in pixel steps. Narrow, so that couplings mostly shrink: growing takes bits
+#: off the stack.
+START_SCALE, LARGEST_SCALE = 5.0, 24.0
 
 
 class CouplingModel(nn.Module):
     """Maximum-likelihood twin of the coding model.
 
-    `forward` takes planes (B, 3, H, W), float32 integers Y, Co, Cg with H and W multiples of 8, and returns nats (B,), under uniform
-    dequantization noise.
+    `forward` takes planes (B, 3, H, W), float32 integers Y, Co, Cg with H and W multiples of 8, and returns
+    nats (B,), under uniform dequantization noise.
     """
 
-    dtype = torch.float32
-
-    def __init__(self, config: CouplingConfig) -> None:
+    def __init__(self, config: CouplingConfig, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.config = config
+        self.dtype = dtype
         self.layers = nn.ModuleDict(
-            {
-                spec.name.replace(".", "/"): Conv(list(spec.inputs), spec.outputs, spec.relu, spec.zero)
-                for spec in config.layers()
-            }
+            {_key(s.name): Conv(list(s.inputs), s.outputs, s.relu, s.zero) for s in config.layers()}
         )
         self.bounds = nn.ParameterList(
             [nn.Parameter(torch.full((len(masks(i)),), START_BOUND)) for i in range(COUPLING_SCALES)]
         )
         latents = len(list(latent_channels()))
         self.base_mean = nn.Parameter(torch.zeros(latents))
-        self.base_log_scale = nn.Parameter(torch.full((latents,), START_LOG_SCALE / BASE_UNIT))
+        self.base_log_scale = nn.Parameter(torch.full((latents,), math.log(START_SCALE) / LOG_SCALE_UNIT))
 
     def forward(self, planes: Tensor) -> Tensor:
         return -self.log_prob(centre(planes + torch.rand_like(planes)))
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density (B,) in nats of centred, dequantized planes (B, 3, H, W)."""
-        latents, log_det = self.latents(x)
-        total = log_det
-        for z, mean, log_scale in zip(
-            latents, self._per_scale(self.means), self._per_scale(self.log_scales), strict=True
-        ):
+        latents, total = self.latents(x)
+        sizes = [z.shape[1] for z in latents]
+        base = zip(torch.split(self.means, sizes), torch.split(self.log_scales, sizes), strict=True)
+        for z, (mean, log_scale) in zip(latents, base, strict=True):
             standard = (z - column(mean)) * torch.exp(-column(log_scale))
             log_density = -0.5 * standard.square() - column(log_scale) - 0.5 * math.log(2 * math.pi)
             total = total + log_density.sum((1, 2, 3))
@@ -114,21 +114,87 @@ class CouplingModel(nn.Module):
     def coupling(self, scale: int, coupling: int, kept: Tensor) -> tuple[Tensor, Tensor]:
         """Shift in pixel steps and log-scale in nats (B, changed, h, w) from what is kept."""
         network = self.network(scale, coupling)
-        coarse, fine = (self.activation(kept, unit) for unit in (COARSE_INPUT, FINE_INPUT))
+        coarse, fine = self.inputs(kept)
         linear = network.layers["linear"](coarse)
-        stem = {"stem": lambda a, b: network.layers["stem"](a, b).to(self.dtype)}
-        trunk = CouplingNetwork({**network.layers, **stem}, add, network.blocks).features(coarse, fine)
+        trunk = network.features(coarse, fine)
         shift, raw = network.head(0, trunk).to(kept.dtype).chunk(2, 1)
-        log_scale = self.bound(scale, coupling) * torch.tanh(raw)
-        return linear / LINEAR_SHIFT + shift / FINE_SHIFT, log_scale
+        return linear / LINEAR_SHIFT + shift / FINE_SHIFT, self.bound(scale, coupling) * torch.tanh(raw)
 
-    def activation(self, kept: Tensor, unit: float) -> Tensor:
-        """Values in pixel steps as network input; the coder sees the lower edge of a cell of its grid."""
-        scaled = kept * unit
-        step = COARSE_INPUT_STEP * unit
+    def inputs(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """Coarse and fine network inputs. The coder sees the lower edges of quarter pixel steps."""
         if self.quantized:
-            cells = scaled / step
-            scaled = step * (cells + (cells.floor() - cells).detach())
+            edges = kept + (torch.floor(kept * INPUT_CELLS) / INPUT_CELLS - kept).detach()
         else:
-            scaled = scaled - step / 2
-        return F.hardtanh(scaled, LOW, HIGH)
+            edges = kept - 0.5 / INPUT_CELLS
+        coarse, fine = (F.hardtanh(edges * unit, LOW, HIGH) for unit in (COARSE_INPUT, FINE_INPUT))
+        return coarse, fine
+
+    def layer(self, name: str) -> Conv:
+        layer = self.layers[_key(name)]
+        if not isinstance(layer, Conv):
+            raise TypeError(f"{name} is no convolution")
+        return layer
+
+    @property
+    def quantized(self) -> bool:
+        return any(isinstance(layer, Conv) and layer.quantized for layer in self.layers.values())
+
+    def network(self, scale: int, coupling: int) -> CouplingNetwork:
+        """The trunk works in `dtype`, what touches pixel values in float32: bfloat16 cannot tell 200 from 201."""
+        prefix = _key(self.config.prefix(scale, coupling))
+        layers = {n.removeprefix(prefix): layer for n, layer in self.layers.items() if n.startswith(prefix)}
+        stem = layers["stem"]
+
+        def trunk_stem(coarse: Tensor, fine: Tensor | None) -> Tensor:
+            out: Tensor = stem(coarse, fine)
+            return out.to(self.dtype, memory_format=torch.channels_last)
+
+        return CouplingNetwork({**layers, "stem": trunk_stem}, add, self.config.blocks)
+
+    def bound(self, scale: int, coupling: int) -> Tensor:
+        """Largest |s| of a coupling."""
+        return self.bounds[scale][coupling].clamp(LEAST_BOUND, LARGEST_BOUND)
+
+    @property
+    def means(self) -> Tensor:
+        """Base mean of each latent channel, in forward order."""
+        return self.base_mean * MEAN_UNIT
+
+    @property
+    def log_scales(self) -> Tensor:
+        """Natural log of the base's standard deviation in pixel steps."""
+        return (self.base_log_scale * LOG_SCALE_UNIT).clamp(max=math.log(LARGEST_SCALE))
+
+
+def centre(planes: Tensor) -> Tensor:
+    """Planes (B, 3, H, W) with mid-grey at zero."""
+    return torch.cat([planes[:, :1] - MID_GREY, planes[:, 1:]], 1)
+
+
+def squeeze(x: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, 4 C, H/2, W/2), phase by phase."""
+    return torch.cat(phase_views(x), 1)
+
+
+def unsqueeze(x: Tensor) -> Tensor:
+    """Inverse of `squeeze`."""
+    batch, channels, height, width = x.shape
+    out = x.new_empty(batch, channels // PHASES, 2 * height, 2 * width)
+    for view, phase in zip(phase_views(out), x.chunk(PHASES, 1), strict=True):
+        view.copy_(phase)
+    return out
+
+
+def join(mask: Mask, kept: Tensor, changed: Tensor) -> Tensor:
+    """All channels in their order."""
+    order = sorted(range(len(mask.kept) + len(mask.changed)), key=(mask.kept + mask.changed).__getitem__)
+    return torch.cat([kept, changed], 1)[:, order]
+
+
+def _key(name: str) -> str:
+    """A module's name may hold no dot."""
+    return name.replace(".", "/")
+
+
+def column(x: Tensor) -> Tensor:
+    return x.view(1, -1, 1, 1)

@@ -1,20 +1,28 @@
 """From a trained phase model to the integer model that codes."""
 
+import numpy as np
+from torch import Tensor, nn
+
 from nvpcodec.model import Model
-from nvpcodec.train.base_table import Cumulative, base_table, logistic
+from nvpcodec.train.base_table import base_table, logistic
 from nvpcodec.train.phase_model import PhaseModel
 from nvpcodec.train.quantize import integer_layer
+from nvpcodec.train.shapes import fit_shapes
 
 
-def export(trained: PhaseModel, cumulative: Cumulative = logistic) -> Model:
-    """The integer model of the present weights.
+def export_phase(trained: nn.Module, images: list[Tensor]) -> Model:
+    """The integer model of the present weights; its base distribution is fitted to planes (3, H, W) of training images.
 
     Raises
     ------
     ModelError
         A layer's sums cannot be kept in the exact range.
     """
-    tensors = {"base": base_table(cumulative)}
+    if not isinstance(trained, PhaseModel):
+        raise TypeError("only a phase model is exported here")
+    tensors = {"base": base_table(logistic)}
     for spec in trained.config.layers():
         tensors |= integer_layer(spec.name, trained.layer(spec.name))
-    return Model("phase", trained.config, tensors)
+    draft = Model("phase", trained.config, tensors)
+    shapes = fit_shapes(draft, [image.numpy().astype(np.int32) for image in images])
+    return Model("phase", trained.config, tensors | {"base": base_table(shapes.cumulative)})

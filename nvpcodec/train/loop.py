@@ -112,20 +112,27 @@ def save(path: Path, state: dict[str, Any]) -> None:
     os.replace(beside, path)
 
 
-def run(
-    trainer: Trainer, batches: Iterator[Tensor], validation: Tensor, out: Path, stop_after: float = math.inf
-) -> None:
-    """Train until the schedule's budget (all sessions together) or `stop_after` seconds of this one are used up."""
-    log = (out / "log.jsonl").open("a")
+def run_loop(
+    trainer: Trainer,
+    batches: Iterator[Tensor],
+    validation: Tensor,
+    out: Path,
+    session_seconds: float | None = None,
+) -> bool:
+    """Train until the schedule's budget is used up, over all sessions, or `session_seconds` of this one.
+
+    Writes a line of the log and a checkpoint every so often; returns whether the budget is used up.
+    """
     started, before = time.monotonic(), trainer.elapsed
-    noted, losses, pixels = started, [], 0
+    noted, losses, pixels = started, list[float](), 0
     for planes in batches:
         losses.append(trainer.train_step(planes))
         pixels += planes.shape[0] * planes.shape[-2] * planes.shape[-1]
         now = time.monotonic()
         trainer.elapsed = before + now - started
-        done = trainer.elapsed >= trainer.schedule.seconds or now - started >= stop_after
-        if done or now - noted >= trainer.schedule.checkpoint_seconds:
+        finished = trainer.elapsed >= trainer.schedule.seconds
+        ended = finished or (session_seconds is not None and now - started >= session_seconds)
+        if ended or now - noted >= trainer.schedule.checkpoint_seconds:
             record = {
                 "step": trainer.step,
                 "seconds": round(trainer.elapsed),
@@ -133,9 +140,16 @@ def run(
                 "validation": round(trainer.validate(validation, planes.shape[0]), 4),
                 "megapixels_per_second": round(pixels / (now - noted) / 1e6, 3),
             }
-            print(json.dumps(record), file=log, flush=True)
-            print(" ".join(f"{k} {v}" for k, v in record.items()), file=sys.stderr)
+            note(record, out / "log.jsonl")
             save(out / "state.pt", trainer.state())
             noted, losses, pixels = time.monotonic(), [], 0
-        if done:
-            return
+        if ended:
+            return finished
+    return False
+
+
+def note(record: dict[str, float], log: Path) -> None:
+    """One line for the log, the same for the terminal."""
+    with log.open("a") as file:
+        print(json.dumps(record), file=file)
+    print("  ".join(f"{k} {v}" for k, v in record.items()), file=sys.stderr)

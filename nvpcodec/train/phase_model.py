@@ -1,7 +1,12 @@
-"""The float phase flow: the same network and the same contexts as the coder, a continuous shift and scale, exact discretized likelihood."""
+"""The phase flow in floats: the same network and contexts as the coder, a continuous shift and scale.
+
+The affine coupling of each phase and plane is z = (x - mean) / scale (Dinh et al. 2017, equation 7, with the scale on the other side);
+its base distribution is logistic, and the likelihood that is trained is the exact mass of each pixel step under it.
+"""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -9,29 +14,165 @@ from torch import Tensor, nn
 
 from nvpcodec.context import Neighbourhood, context_inputs, neighbourhood, normalise, pad_phase
 from nvpcodec.layout import COUPLINGS, KEPT, PHASES, scale_sizes
-from nvpcodec.model import PhaseConfig
+from nvpcodec.model import PLANES, PhaseConfig
 from nvpcodec.network import CouplingNetwork
-from nvpcodec.tables import ACTIVATION_UNIT, SCALE_MIN_LOG2, SCALE_STEPS_PER_OCTAVE, SCALES
+from nvpcodec.tables import ACTIVATION_UNIT, LEGAL, SCALE_MIN_LOG2, SCALE_STEPS_PER_OCTAVE, SCALES
 from nvpcodec.train.layers import Conv, add
 
-PLANES = 3
-#: Legal values of Y, Co, Cg.
-PLANE_MIN, PLANE_MAX = (0, -255, -255), (255, 255, 255)
 SCALE_MAX_LOG2 = SCALE_MIN_LOG2 + (SCALES - 1) / SCALE_STEPS_PER_OCTAVE
 
 
-def float_layers(config: PhaseConfig) -> nn.ModuleDict:
-    """All layers of all networks, named like the integer model's."""
-    return nn.ModuleDict(
-        {
-            spec.name.replace(".", "/"): Conv(list(spec.inputs), spec.outputs, spec.relu, spec.zero)
-            for spec in config.layers()
+@dataclass(frozen=True)
+class Placement:
+    """Where the network places one plane of the phases that a coupling changes: all tensors (B, changed, h, w)."""
+
+    level: int
+    coupling: int
+    plane: int
+    mean: Tensor
+    log2_scale: Tensor
+
+
+#: Values (B, changed, h, w) of a placement.
+Values = Callable[[Placement], Tensor]
+
+
+class PhaseModel(nn.Module):
+    """Maximum-likelihood twin of the coding model.
+
+    Images are planes (B, 3, H, W), float32, Y, Co and Cg in pixel steps, with H and W even at every scale that is walked; `scales` says how
+    many those are at most.
+    """
+
+    def __init__(self, config: PhaseConfig, scales: int = 4, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.config = config
+        self.scales = scales
+        self.dtype = dtype
+        self.layers = nn.ModuleDict(
+            {_key(s.name): Conv(list(s.inputs), s.outputs, s.relu, s.zero) for s in config.layers()}
+        )
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Nats (scales, 3, B) of every scale and plane, finest scale first; the plainly stored scale is not counted."""
+        pyramid = self._pyramid(planes)
+        nats = [[planes.new_zeros(len(planes)) for _ in range(PLANES)] for _ in pyramid[1:]]
+
+        def score(at: Placement) -> Tensor:
+            x = _changed(pyramid[at.level], at)
+            masses = log_mass(x, at.mean, at.log2_scale, *LEGAL[at.plane])
+            nats[at.level][at.plane] = nats[at.level][at.plane] - masses.sum((1, 2, 3))
+            return x
+
+        self.walk(pyramid[-1], len(pyramid) - 1, score)
+        return torch.stack([torch.stack(level) for level in nats])
+
+    def log_prob(self, planes: Tensor) -> Tensor:
+        """Log-likelihood (B,) of integer planes in nats, the plainly stored scale included."""
+        coarsest = self._pyramid(planes)[-1]
+        stored = sum(math.log(high - low + 1) for low, high in LEGAL) * coarsest[0, 0].numel()
+        return -self(planes).sum((0, 1)) - stored
+
+    def latents(self, planes: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Coarsest planes, standardised latents in coding order, and log|det dz/dx| (B,). Planes may be any reals."""
+        pyramid = self._pyramid(planes)
+        found: list[Tensor] = []
+        log_det = planes.new_zeros(len(planes))
+
+        def standardise(at: Placement) -> Tensor:
+            nonlocal log_det
+            x = _changed(pyramid[at.level], at)
+            found.append((x - at.mean) * torch.exp2(-at.log2_scale))
+            log_det = log_det - math.log(2) * at.log2_scale.sum((1, 2, 3))
+            return x
+
+        self.walk(pyramid[-1], len(pyramid) - 1, standardise)
+        return pyramid[-1], found, log_det
+
+    def inverse(self, coarsest: Tensor, latents: list[Tensor]) -> Tensor:
+        """Planes (B, 3, H, W) of what `latents` found."""
+        following = iter(latents)
+        levels = len(latents) // (PLANES * len(COUPLINGS))
+        return self.walk(coarsest, levels, lambda at: next(following) * torch.exp2(at.log2_scale) + at.mean)
+
+    def walk(self, coarsest: Tensor, levels: int, values: Values) -> Tensor:
+        """Planes of the finest scale, each value asked of `values` in coding order."""
+        x, handed = coarsest, None
+        for level in reversed(range(levels)):
+            x, handed = self._level(level, x, handed, values)
+        return x
+
+    def layer(self, name: str) -> Conv:
+        layer = self.layers[_key(name)]
+        if not isinstance(layer, Conv):
+            raise TypeError(f"{name} is no convolution")
+        return layer
+
+    def network(self, level: int, coupling: int) -> CouplingNetwork:
+        prefix = _key(self.config.prefix(level, coupling))
+        layers = {
+            name.removeprefix(prefix): layer for name, layer in self.layers.items() if name.startswith(prefix)
         }
-    )
+        return CouplingNetwork(layers, add, self.config.blocks[coupling])
+
+    def _pyramid(self, planes: Tensor) -> list[Tensor]:
+        scales = [planes]
+        for _ in scale_sizes(*planes.shape[-2:])[1 : self.scales + 1]:
+            scales.append(scales[-1][..., ::2, ::2])
+        return scales
+
+    def _level(
+        self, level: int, kept: Tensor, handed: Tensor | None, values: Values
+    ) -> tuple[Tensor, Tensor]:
+        """Planes of one scale from the next coarser one's, and the features to hand on."""
+        phases = {KEPT: kept}
+        padded = {KEPT: pad_phase(kept)}
+        features = None if handed is None else F.pixel_shuffle(self.layer(self.config.up(level))(handed), 2)
+        for coupling, changed in enumerate(COUPLINGS):
+            surroundings = [neighbourhood(phase, padded) for phase in changed]
+            network = self.network(level, coupling)
+            context = self._cast(context_inputs(surroundings) / ACTIVATION_UNIT)
+            features = network.features(context, None if features is None else self._cast(features))
+            x = self._values(level, coupling, network, features, surroundings, values)
+            for i, phase in enumerate(changed):
+                phases[phase] = x[:, :, i]
+                padded[phase] = pad_phase(phases[phase])
+        if features is None:
+            raise ValueError("a scale needs a coupling")
+        return _join(phases), features
+
+    def _values(
+        self,
+        level: int,
+        coupling: int,
+        network: CouplingNetwork,
+        features: Tensor,
+        surroundings: list[Neighbourhood],
+        values: Values,
+    ) -> Tensor:
+        """Values (B, 3, changed, h, w) of the changed phases, plane after plane."""
+        decoded: list[Tensor] = []
+        residuals: list[Tensor] = []
+        for plane in range(PLANES):
+            known = [self._cast(torch.stack(residuals, 2).flatten(1, 2) / ACTIVATION_UNIT)] if plane else []
+            shift, log_scale = network.head(plane, features, *known).float().chunk(2, 1)
+            activity = torch.stack([s.activity[:, plane] for s in surroundings], 1)
+            base4 = torch.stack([s.base4[:, plane] for s in surroundings], 1)
+            mean = (base4 / 4 + shift * torch.exp2(activity / 2 - 2)).clamp(*LEGAL[plane])
+            log2_scale = (activity / 2 - 3 + log_scale).clamp(SCALE_MIN_LOG2, SCALE_MAX_LOG2)
+            decoded.append(values(Placement(level, coupling, plane, mean, log2_scale)))
+            residuals.append(normalise(decoded[-1] * 4 - base4, activity))
+        return torch.stack(decoded, 1)
+
+    def _cast(self, x: Tensor) -> Tensor:
+        return x.to(self.dtype, memory_format=torch.channels_last)
 
 
-def log_mass(x: Tensor, mean: Tensor, log2_scale: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Natural log of the logistic mass of [x - 1/2, x + 1/2], the legal extremes open-ended."""
+def log_mass(x: Tensor, mean: Tensor, log2_scale: Tensor, low: int, high: int) -> Tensor:
+    """Natural log of the logistic mass of [x - 1/2, x + 1/2]; the cells of the extremes are open-ended.
+
+    With a and b the standardised edges, sigma(b) - sigma(a) = sigma(b) sigma(-a) (1 - exp(a - b)), which does not cancel.
+    """
     rate = torch.exp2(-log2_scale)
     above = (x + 0.5 - mean) * rate
     below = (x - 0.5 - mean) * rate
@@ -39,97 +180,17 @@ def log_mass(x: Tensor, mean: Tensor, log2_scale: Tensor, low: Tensor, high: Ten
     return torch.where(x <= low, F.logsigmoid(above), torch.where(x >= high, F.logsigmoid(-below), inner))
 
 
-class PhaseModel(nn.Module):
-    """Maximum-likelihood twin of the coding model.
-
-    `forward` takes planes (B, 3, H, W), float32 integers Y, Co, Cg with H and W even at every scale, and returns nats (scales, 3) per
-    image of the batch: finest scale first, the plainly stored scale not counted.
-    """
-
-    def __init__(self, config: PhaseConfig, scales: int = 4) -> None:
-        super().__init__()
-        self.config = config
-        self.scales = scales
-        self.layers = float_layers(config)
-
-    def layer(self, name: str) -> Conv:
-        layer = self.layers[name.replace(".", "/")]
-        assert isinstance(layer, Conv)
-        return layer
-
-    def network(self, level: int, coupling: int) -> CouplingNetwork:
-        prefix = self.config.prefix(level, coupling).replace(".", "/")
-        layers = {
-            name.removeprefix(prefix): layer for name, layer in self.layers.items() if name.startswith(prefix)
-        }
-        return CouplingNetwork(layers, add, self.config.blocks[coupling])
-
-    def forward(self, planes: Tensor) -> Tensor:
-        scales = [planes]
-        for _ in range(min(self.scales, len(scale_sizes(*planes.shape[-2:])) - 1)):
-            scales.append(scales[-1][..., ::2, ::2])
-        handed: Tensor | None = None
-        nats: list[Tensor] = []
-        for level in reversed(range(len(scales) - 1)):
-            phases = [scales[level][..., p // 2 :: 2, p % 2 :: 2] for p in range(PHASES)]
-            level_nats, handed = self.level(level, phases, handed)
-            nats.insert(0, level_nats)
-        return torch.stack(nats)
-
-    def level(self, level: int, phases: list[Tensor], handed: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Nats a plane of one scale, and the features for the next finer one."""
-        padded = {KEPT: pad_phase(phases[KEPT])}
-        nats = torch.zeros(PLANES, device=phases[0].device)
-        features: Tensor | None = self.hand_down(level, handed)
-        for coupling, changed in enumerate(COUPLINGS):
-            surroundings = [neighbourhood(p, padded) for p in changed]
-            network = self.network(level, coupling)
-            context = context_inputs(surroundings) / ACTIVATION_UNIT
-            features = network.features(self.cast(context), None if features is None else self.cast(features))
-            for plane, masses in enumerate(
-                self.masses(network, features, surroundings, [phases[p] for p in changed])
-            ):
-                nats[plane] = nats[plane] - masses.sum()
-            padded |= {p: pad_phase(phases[p]) for p in changed}
-        assert features is not None
-        return nats, features
-
-    def cast(self, x: Tensor) -> Tensor:
-        return x.to(self.dtype, memory_format=torch.channels_last)
-
-    dtype = torch.float32
-
-    def hand_down(self, level: int, features: Tensor | None) -> Tensor | None:
-        if features is None:
-            return None
-        return F.pixel_shuffle(self.layers[self.config.up(level).replace(".", "/")](features), 2)
-
-    def masses(
-        self,
-        network: CouplingNetwork,
-        features: Tensor,
-        surroundings: list[Neighbourhood],
-        values: list[Tensor],
-    ) -> Iterator[Tensor]:
-        """Log masses of each plane in turn, (changed, B, h, w)."""
-        residuals = torch.stack(
-            [normalise(x * 4 - s.base4, s.activity) for x, s in zip(values, surroundings, strict=True)], 1
-        )
-        residuals = residuals / ACTIVATION_UNIT
-        for plane in range(PLANES):
-            known = (self.cast(residuals[:, :, :plane].flatten(1, 2)),) if plane else ()
-            out = network.head(plane, features, *known).float()
-            shift, log_scale = out.chunk(2, dim=1)
-            activity = torch.stack([s.activity[:, plane] for s in surroundings], 1)
-            base = torch.stack([s.base4[:, plane] for s in surroundings], 1) / 4
-            mean = base + shift * torch.exp2(activity / 2 - 2)
-            log2_scale = (activity / 2 - 3 + log_scale).clamp(SCALE_MIN_LOG2, SCALE_MAX_LOG2)
-            x = torch.stack([v[:, plane] for v in values], 1)
-            mean = mean.clamp(PLANE_MIN[plane], PLANE_MAX[plane])
-            yield log_mass(
-                x, mean, log2_scale, x.new_tensor(PLANE_MIN[plane]), x.new_tensor(PLANE_MAX[plane])
-            )
+def _key(name: str) -> str:
+    """A module's name may hold no dot."""
+    return name.replace(".", "/")
 
 
-def bits_per_dim(nats: Tensor, planes: Tensor) -> Tensor:
-    return nats.sum() / (math.log(2) * planes.numel())
+def _changed(planes: Tensor, at: Placement) -> Tensor:
+    """The placement's plane of the phases that its coupling changes."""
+    return torch.stack([planes[:, at.plane, p // 2 :: 2, p % 2 :: 2] for p in COUPLINGS[at.coupling]], 1)
+
+
+def _join(phases: dict[int, Tensor]) -> Tensor:
+    """Planes (B, 3, H, W) of four phases."""
+    stacked = torch.stack([phases[p] for p in range(PHASES)], 2)
+    return F.pixel_shuffle(stacked.flatten(1, 2), 2)
