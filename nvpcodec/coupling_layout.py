@@ -1,12 +1,14 @@
-"""Squeeze and masks of the RealNVP in its paper's form: index work only, on anything that slices like an array.
+"""Squeeze, masks and tiles of the RealNVP in its paper's form: index work only.
 
-A squeeze (Dinh et al. 2017, "Density estimation using Real NVP", section 3.6) takes (..., C, H, W) to (..., 4 C, H/2, W/2), phase by
-phase; the phases are numbered as in `layout`. A network never has to look at masked zeros: the two phases of a checkerboard that a
-coupling keeps are channels of the squeezed grid, and so are the two that it changes. So each coupling is a choice of half of the squeezed
-channels, and checkerboard and channel-wise masks differ in nothing but that choice:
+A squeeze (Dinh et al. 2017, "Density estimation using Real NVP", section 3.6) takes (..., C, H, W) to
+(..., 4 C, H/2, W/2), phase by phase; the phases are numbered as in `layout`. A network never has to look at
+masked zeros: the two phases of a checkerboard that a coupling keeps are channels of the squeezed grid, and so
+are the two that it changes. So each coupling is a choice of half of the squeezed channels, and checkerboard
+and channel-wise masks differ in nothing but that choice:
 
     checkerboard    phases 1 and 2 given 0 and 3, and the other way round
-    channel-wise    the columns 1 and 3 given 0 and 2, and the other way round; the chroma of phases 1, 2, 3 given all else
+    channel-wise    the columns 1 and 3 given 0 and 2, and the other way round;
+                    the chroma of phases 1, 2 and 3 given all else
 """
 
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ COLOURS = 3
 COUPLING_SCALES = 3
 #: Rows and columns of a tile are multiples of this.
 TILE_UNIT = 1 << COUPLING_SCALES
+SMALLEST_TILE, LARGEST_TILE = 16, 256
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,56 @@ def latent_channels() -> Iterator[tuple[int, int]]:
 def phase_views(x: Any) -> list[Any]:
     """The four phases of x (..., H, W), H and W even."""
     return [x[..., p // 2 :: 2, p % 2 :: 2] for p in range(PHASES)]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of a region, coded on its own; `before` pixels of the region are pushed earlier."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    before: int
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Rows and columns that are coded: whole units."""
+        return -(-self.height // TILE_UNIT) * TILE_UNIT, -(-self.width // TILE_UNIT) * TILE_UNIT
+
+
+def tiles(height: int, width: int) -> list[Tile]:
+    """Tiles of a region in the order in which they are pushed.
+
+    The first is small, because what it pops is lost. Each three that follow double the side of the square
+    that is covered, until a side is `LARGEST_TILE`; from then on there is a grid of such squares.
+    """
+    found: list[Tile] = []
+    before = 0
+    for top, left, side in _squares(height, width):
+        tile = Tile(top, left, min(side, height - top), min(side, width - left), before)
+        found.append(tile)
+        before += tile.padded[0] * tile.padded[1]
+    return found
+
+
+def _squares(height: int, width: int) -> Iterator[tuple[int, int, int]]:
+    """Top, left and side of the squares that touch the region."""
+    side = SMALLEST_TILE
+    yield 0, 0, side
+    while side < LARGEST_TILE:
+        for top, left in ((0, side), (side, 0), (side, side)):
+            if top < height and left < width:
+                yield top, left, side
+        side *= 2
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            if top or left:
+                yield top, left, side
 
 
 def _phases(channels: int, *phases: int) -> set[int]:

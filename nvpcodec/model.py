@@ -6,6 +6,12 @@ A weights file is a safetensors file of integer tensors, with the configuration 
     <layer>.bias        int32 (out,), one half of the rounding included
     <layer>.shift       int8 (out,): a result is floor(sum / 2^shift), clamped
     base                int32: the base tables of all scale indices, one after another
+
+and for the kind "realnvp"
+
+    scale_num           int32 (couplings, 1024): scales R for the network outputs -512 ... 511
+    base_mean           int32 (latent channels,), sixteenths of a step of the latent grid
+    base_scale          int32 (latent channels,), scale indices of the base
 """
 
 import hashlib
@@ -19,15 +25,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nvpcodec.coupling_layout import COUPLING_SCALES, masks
+from nvpcodec.coupling_layout import COUPLING_SCALES, factored, masks
 from nvpcodec.errors import ModelError
 from nvpcodec.fixedpoint import FLOAT32_EXACT, accumulator_bounds
 from nvpcodec.layout import COUPLINGS, TAPS
-from nvpcodec.tables import ACTIVATION_MIN, MASS_MIN, MASS_TOTAL, SCALE_FINENESS, base_lengths
+from nvpcodec.tables import (
+    ACTIVATION_MAX,
+    ACTIVATION_MIN,
+    MASS_MIN,
+    MASS_TOTAL,
+    SCALE_FINENESS,
+    SCALES,
+    base_lengths,
+)
 
 PLANES = 3
 MODEL_ID_BYTES = 8
 MAX_SHIFT = 23
+
+MAX_DEQUANT_BITS, MAX_SCALE_BITS = 4, 12
+MAX_SCALE_NUM = 1 << 16
+MAX_BASE_MEAN = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,16 @@ class LayerSpec:
     outputs: int
     relu: bool = False
     zero: bool = False
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """Shape and legal values, low ... high, of an int32 tensor beside the layers."""
+
+    name: str
+    shape: tuple[int, ...]
+    low: int
+    high: int
 
 
 @dataclass(frozen=True)
@@ -67,6 +95,10 @@ class PhaseConfig:
                     self.prefix(level, coupling), len(changed), handed, self.blocks[coupling]
                 )
 
+    def tables(self) -> Iterator[TableSpec]:
+        """It needs none but the base tables."""
+        yield from ()
+
     def _network(self, prefix: str, changed: int, handed: int, blocks: int) -> Iterator[LayerSpec]:
         width = self.width
         context = changed * (TAPS + 2) * PLANES
@@ -94,6 +126,10 @@ class CouplingConfig:
     dequant_bits: int = 2
     scale_bits: int = 8
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.dequant_bits <= MAX_DEQUANT_BITS and 1 <= self.scale_bits <= MAX_SCALE_BITS):
+            raise ModelError("dequant_bits or scale_bits of the model lie outside their range")
+
     def prefix(self, scale: int, coupling: int) -> str:
         return f"scale{scale}.coupling{coupling}."
 
@@ -101,6 +137,14 @@ class CouplingConfig:
         for scale in range(COUPLING_SCALES):
             for coupling, mask in enumerate(masks(scale)):
                 yield from self._network(self.prefix(scale, coupling), len(mask.kept), len(mask.changed))
+
+    def tables(self) -> Iterator[TableSpec]:
+        """R of each coupling and network output; mean and scale index of each latent channel."""
+        couplings = sum(len(masks(scale)) for scale in range(COUPLING_SCALES))
+        latents = sum(len(factored(scale).changed) for scale in range(COUPLING_SCALES))
+        yield TableSpec("scale_num", (couplings, ACTIVATION_MAX - ACTIVATION_MIN + 1), 2, MAX_SCALE_NUM)
+        yield TableSpec("base_mean", (latents,), -MAX_BASE_MEAN, MAX_BASE_MEAN)
+        yield TableSpec("base_scale", (latents,), 0, SCALES - 1)
 
     def _network(self, prefix: str, kept: int, changed: int) -> Iterator[LayerSpec]:
         width = self.width
@@ -127,8 +171,8 @@ class Model:
     Raises
     ------
     ModelError
-        A tensor is missing, superfluous or of another shape, a sum may leave the range that float32 holds exactly, or the base table
-        does not increase.
+        A tensor is missing, superfluous or of another shape, a sum may leave the range that float32 holds
+        exactly, a table holds a value out of its range, or the base table does not increase.
     """
 
     kind: str
@@ -139,6 +183,8 @@ class Model:
         expected = {"base"}
         for spec in self.config.layers():
             expected |= _check_layer(spec, self.tensors)
+        for table in self.config.tables():
+            expected.add(_check_table(table, self.tensors))
         if superfluous := set(self.tensors) - expected:
             raise ModelError(
                 f"the weights hold tensors that the model does not know: {', '.join(sorted(superfluous))}"
@@ -178,7 +224,8 @@ def load(path: Path) -> Model:
     try:
         record = json.loads(metadata["config"])
         kind = record.pop("kind")
-        config = CONFIGS[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+        config = CONFIGS[kind](**fields)
     except (KeyError, TypeError, ValueError) as cause:
         raise ModelError(f"the weights file {path} has no valid configuration") from cause
     return Model(kind, config, tensors)
@@ -221,6 +268,14 @@ def _check_layer(spec: LayerSpec, tensors: Mapping[str, NDArray[Any]]) -> set[st
             f"layer {spec.name}, channel {bounds.argmax()}: sums may reach {bounds.max()}, float32 is exact below {FLOAT32_EXACT}"
         )
     return {*names, f"{spec.name}.bias", f"{spec.name}.shift"}
+
+
+def _check_table(spec: TableSpec, tensors: Mapping[str, NDArray[Any]]) -> str:
+    """The table's name, after its values have been checked."""
+    table = _tensor(tensors, spec.name, np.int32, spec.shape)
+    if table.min() < spec.low or table.max() > spec.high:
+        raise ModelError(f"the table {spec.name} has a value outside {spec.low} ... {spec.high}")
+    return spec.name
 
 
 def _check_base(base: NDArray[np.int32]) -> None:

@@ -28,7 +28,7 @@ _UNIFORM = constriction.stream.model.Uniform()
 
 @dataclass
 class Ledger:
-    """What the pushes of one encoding were worth, in bits."""
+    """What the pushes of one encoding were worth, less what its pops took back, in bits."""
 
     content_bits: float = 0.0
     initial_bits: float = 0.0
@@ -53,6 +53,7 @@ class Stack:
         """Mirror image of `push`."""
         if total == 1 or not count:
             return np.zeros(count, np.int32)
+        self._account_for_pop(math.log2(total) * count)
         values: Ints = self._coder.decode(constriction.stream.model.Uniform(total), count)
         return values
 
@@ -68,6 +69,7 @@ class Stack:
         values = np.zeros(len(totals), np.int32)
         coded = totals > 1
         if coded.any():
+            self._account_for_pop(float(np.log2(totals).sum()))
             values[coded] = self._coder.decode(_UNIFORM, totals[coded])
         return values
 
@@ -78,10 +80,12 @@ class Stack:
         """
         for chunk in chunks:
             mass = masses[chunk]
-            wanted = float(np.log2(mass).sum())
-            self.ledger.initial_bits += max(0.0, wanted - self.bits())
-            self.ledger.content_bits -= wanted
             self.push(starts[chunk] + self.pop_each(mass), total)
+
+    def _account_for_pop(self, wanted: float) -> None:
+        """Popping takes its bits off what the encoding is worth; those that are not there are initial bits."""
+        self.ledger.initial_bits += max(0.0, wanted - self.bits())
+        self.ledger.content_bits -= wanted
 
     def bits(self) -> int:
         """Bits on the stack."""

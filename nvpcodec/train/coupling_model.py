@@ -140,7 +140,7 @@ class CouplingModel(nn.Module):
         return any(isinstance(layer, Conv) and layer.quantized for layer in self.layers.values())
 
     def network(self, scale: int, coupling: int) -> CouplingNetwork:
-        """The trunk works in `dtype`, what touches pixel values in float32: bfloat16 cannot tell 200 from 201."""
+        """The trunk is in `dtype`; what touches pixels is in float32, as bfloat16 rounds 257 to 256."""
         prefix = _key(self.config.prefix(scale, coupling))
         layers = {n.removeprefix(prefix): layer for n, layer in self.layers.items() if n.startswith(prefix)}
         stem = layers["stem"]
@@ -153,7 +153,8 @@ class CouplingModel(nn.Module):
 
     def bound(self, scale: int, coupling: int) -> Tensor:
         """Largest |s| of a coupling."""
-        return self.bounds[scale][coupling].clamp(LEAST_BOUND, LARGEST_BOUND)
+        bound: Tensor = self.bounds[scale][coupling]
+        return bound.clamp(LEAST_BOUND, LARGEST_BOUND)
 
     @property
     def means(self) -> Tensor:
