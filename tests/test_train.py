@@ -1,0 +1,136 @@
+"""Training: data, exact resume, and one whole run from the command line to a file coded with its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PillowImage
+
+from nvpcodec import cli
+from nvpcodec.colour import to_planes
+from nvpcodec.errors import InputError
+from nvpcodec.model import PhaseConfig
+from nvpcodec.train.config import CONFIGS, read_config
+from nvpcodec.train.data import Augmentation, batches, halve_chroma, is_validation, load_rgb, rgb_to_planes
+from nvpcodec.train.loop import Schedule, Trainer
+from nvpcodec.train.phase_model import PhaseModel
+
+TINY = PhaseConfig(levels=2, width=8, blocks=(1, 1), head_width=8, handed_width=4)
+DEMO = Path(__file__).parents[1] / "demo"
+CONFIG = """
+[model]
+kind = "phase"
+levels = 2
+width = 8
+blocks = [1, 1]
+head_width = 8
+handed_width = 4
+
+[training]
+minutes = 0.05
+crop = 32
+batch = 2
+learning_rate = 1e-3
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Crops of a photograph, some of which fall into the validation share."""
+    names = [f"crop{i:03d}.png" for i in range(200)]
+    held_back = [n for n in names if is_validation(Path(n))][:2]
+    trained_on = [n for n in names if not is_validation(Path(n))][:6]
+    with PillowImage.open(DEMO / "coffee.png") as photograph:
+        for i, name in enumerate([*held_back, *trained_on]):
+            photograph.crop((60 * i, 100, 60 * i + 64, 180)).save(tmp_path / name)
+    return tmp_path
+
+
+def tiny_trainer() -> Trainer:
+    torch.manual_seed(1)
+    return Trainer(
+        PhaseModel(TINY, dtype=torch.bfloat16), Schedule(seconds=1e9, warm_up_steps=5), torch.device("cpu")
+    )
+
+
+def train(trainer: Trainer, folder: Path, steps: int) -> None:
+    images = load_rgb(sorted(folder.glob("*.png")))
+    stream = batches(images, trainer.step, batch=2, size=32, seed=5, how=Augmentation())
+    for _ in range(steps):
+        trainer.train_step(next(stream))
+
+
+def test_a_resumed_training_is_the_unbroken_one(folder: Path, tmp_path: Path) -> None:
+    unbroken, first = tiny_trainer(), tiny_trainer()
+    train(unbroken, folder, 6)
+    train(first, folder, 3)
+    torch.save(first.state(), tmp_path / "state.pt")
+    second = tiny_trainer()
+    second.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    train(second, folder, 3)
+    assert second.step == unbroken.step
+    for name, value in unbroken.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
+        assert torch.equal(unbroken.ema[name], second.ema[name]), name
+
+
+def test_training_lowers_the_loss(folder: Path) -> None:
+    trainer = tiny_trainer()
+    planes = next(batches(load_rgb(sorted(folder.glob("*.png"))), 0, 2, 32, 5, Augmentation()))
+    losses = [trainer.train_step(planes) for _ in range(40)]
+    assert losses[-1] < losses[0] - 0.05
+
+
+def test_a_whole_run_from_the_command_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "tiny.toml"
+    config.write_text(CONFIG)
+    out = tmp_path / "run"
+    assert cli.run(["train", str(config), str(folder), "-o", str(out), "--session-minutes", "0.0001"]) == 0
+    assert (out / "state.pt").exists() and not list(out.glob("*.safetensors"))
+    assert cli.run(["train", str(config), str(folder), "-o", str(out)]) == 0
+    (weights,) = out.glob("tiny-*.safetensors")
+    assert "validation" in (out / "log.jsonl").read_text()
+    coded, back = tmp_path / "a.nvp", tmp_path / "a.png"
+    assert cli.run(["encode", str(DEMO / "chelsea.png"), str(coded), "--model", str(weights)]) == 0
+    assert cli.run(["decode", str(coded), str(back), "--model", str(weights)]) == 0
+    with PillowImage.open(back) as ours, PillowImage.open(DEMO / "chelsea.png") as original:
+        assert np.array_equal(np.asarray(ours), np.asarray(original))
+
+
+def test_without_images_there_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", "photo", str(tmp_path), "-o", str(tmp_path / "run")]) != 0
+    assert "too few" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda p: p.stem)
+def test_shipped_configurations_can_be_read(path: Path) -> None:
+    assert read_config(path.stem).name == path.stem
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[model]\nkind = 'phase'\n", CONFIG + "colour = 1\n", CONFIG + "[extra]\n", "="]
+)
+def test_a_bad_configuration_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(InputError):
+        read_config(str(path))
+
+
+def test_planes_of_training_and_coding_are_the_same() -> None:
+    rgb = np.random.default_rng(2).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    ours = rgb_to_planes(torch.from_numpy(rgb).permute(2, 0, 1))
+    assert np.array_equal(ours.numpy(), to_planes(rgb))
+
+
+def test_halved_chroma_keeps_luma() -> None:
+    rgb = 255 * torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    flat = halve_chroma(rgb)
+    assert torch.allclose((flat * weights).sum(0), (rgb * weights).sum(0), atol=1e-3)
+    assert not torch.allclose(flat, rgb, atol=1)
