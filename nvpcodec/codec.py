@@ -1,12 +1,15 @@
-"""Image record to file bytes and back: chooses the mode of each region, runs the flow, fills the container."""
+"""Image record to file bytes and back: chooses each region's mode, runs the flow, fills the container."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
 import numpy as np
+import torch
 
 from nvpcodec import colour, container, exact, plain, zoo
 from nvpcodec.container import Container, RegionPart
+from nvpcodec.coupling_coder import CouplingCoder
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.model import Model
 from nvpcodec.options import Options
@@ -21,7 +24,8 @@ ALPHA_KINDS = {Kind.GREY_ALPHA, Kind.RGBA}
 
 #: Plain coding of a region down to this share of its samples is not worth a network's time.
 TINY_SHARE = 1 / 128
-#: Estimated shares below which a region may well be a drawing, which plain coding serves better than its estimate says.
+#: Estimated shares below which a region may well be a drawing, which plain coding serves better than its
+#: estimate says.
 DRAWING_SHARE = 0.35
 #: A flow this close to the plain estimate of anything else is compared with plain coding as well.
 CLOSE_TO_PLAIN = 0.9
@@ -32,6 +36,12 @@ class RegionCoder(Protocol):
 
     def encode(self, planes: Ints) -> tuple[bytes, Accounts]: ...
     def decode(self, payload: bytes, planes: int, height: int, width: int) -> Ints: ...
+
+
+CODERS: dict[str, Callable[[Model, torch.device], RegionCoder]] = {
+    "phase": PhaseCoder,
+    "realnvp": CouplingCoder,
+}
 
 
 def encode_image(image: Image, options: Options) -> bytes:
@@ -51,7 +61,7 @@ def encode_with_report(image: Image, options: Options) -> tuple[bytes, Report]:
     region_height, region_width = region_size(height, width)
     parts, accounts = [], []
     for region in cut(height, width, region_height, region_width):
-        samples = np.ascontiguousarray(image.samples[region.window])
+        samples: Samples = image.samples[region.window].copy()
         part, account = _encode_region(samples, image.kind, image.bit_depth, options)
         parts.append(part)
         accounts.append(account)
@@ -135,7 +145,7 @@ def _encode_flow(samples: Samples, kind: Kind, coder: RegionCoder) -> tuple[Regi
         mode, payload = plain.encode(np.ascontiguousarray(samples[..., -1:]), 8)
         alpha = bytes([mode]) + container.varint_to_bytes(len(payload)) + payload
         samples = samples[..., :-1]
-    payload, accounts = coder.encode(colour.to_planes(samples))
+    payload, accounts = coder.encode(colour.to_planes(samples.astype(np.uint8, copy=False)))
     side_bits = accounts.side_bits + 8 * len(alpha)
     accounts = Accounts(
         accounts.theory_bits, accounts.initial_bits, accounts.stack_bits, side_bits, accounts.seconds
@@ -159,10 +169,9 @@ def _decode_flow(payload: bytes, shape: tuple[int, int, int], kind: Kind, coder:
 
 @cache
 def _coder(model: Model, device: str) -> RegionCoder:
-    return PhaseCoder(model, exact.find_device(device))
+    return CODERS[model.kind](model, exact.find_device(device))
 
 
 def _pixel_checksum(samples: Samples) -> int:
-    return container.checksum(
-        np.ascontiguousarray(samples).astype(samples.dtype.newbyteorder("<"), copy=False)
-    )
+    little_endian = samples.astype(samples.dtype.newbyteorder("<"), order="C", copy=False)
+    return container.checksum(little_endian.tobytes())

@@ -1,4 +1,6 @@
-"""YCoCg-R, the reversible colour transform of photographs (Malvar and Sullivan 2003, "YCoCg-R: A color space with RGB reversibility")."""
+"""YCoCg-R, a reversible colour transform (Malvar and Sullivan 2003, "YCoCg-R: A color space with RGB
+reversibility").
+"""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,7 +1,7 @@
 """What a coupling sees of the pixels it keeps: base prediction, differences, activity.
 
-Every tensor is float32 with integer values, so the same lines serve training and coding, and the result is the same on every device:
-each operation below is exact because its operands stay under 2^24.
+Every tensor is float32 with integer values, so the same lines serve training and coding, and the result is
+the same on every device: each operation below is exact because its operands stay under 2^24.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ def neighbourhood(phase: int, padded: dict[int, Tensor]) -> Neighbourhood:
 
 
 def context_inputs(surroundings: Sequence[Neighbourhood]) -> Tensor:
-    """Network inputs (B, C, h, w): for each phase the normalised differences, the activity, the brightness."""
+    """Network inputs (B, C, h, w): each phase's normalised differences, activity and brightness."""
     return torch.cat(
         [part for s in surroundings for part in (s.normalised(), (s.activity - 8) * 8, brightness(s.base4))],
         dim=1,

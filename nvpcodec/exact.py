@@ -1,9 +1,10 @@
 """Exact integer layers as torch operations.
 
-All tensors are float32 with integer values. A convolution whose partial sums stay below 2^24 is then exact in any order of summation,
-and so is the requantization by a power of two; `model` has proved that bound for every layer. What it does not cover is an algorithm that
-is no plain sum of products (Winograd, FFT) or one that rounds its operands (TF32, bf16). So each lowering has to pass a known-answer
-test on the device before it may code.
+All tensors are float32 with integer values. A convolution whose partial sums stay below 2^24 is then exact in
+any order of summation, and so is the requantization by a power of two; `model` has proved that bound for
+every layer. What it does not cover is an algorithm that is no plain sum of products (Winograd, FFT) or one
+that rounds its operands (TF32, bf16). So each lowering has to pass a known-answer test on the device before
+it may code.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nvpcodec.errors import DeviceError
@@ -129,7 +131,7 @@ def known_answer(lowering: Lowering, device: torch.device, outputs: int, channel
     return bool(np.array_equal(got.cpu().numpy().astype(np.int64), _reference(x, weight)))
 
 
-def _reference(x: np.ndarray, weight: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _reference(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.int64]:
     size = weight.shape[-1]
     margin = size // 2
     padded = np.pad(x, ((0, 0), (0, 0), (margin, margin), (margin, margin)))

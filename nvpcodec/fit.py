@@ -1,10 +1,11 @@
-"""The linear part of each shift, and a correction of each scale: fitted to the image by the encoder, carried in the file.
+"""The linear part of each shift and a correction of each scale: fitted by the encoder, carried in the file.
 
     mean  = predicted mean + sum_j c_j d_j          c_j in 2^-8, d_j the regressors of the prediction
     scale = predicted scale + correction            one correction for each twelfth of the scale indices
 
-The fit is weighted least squares on what the network left over. Its sums are sums of integers below 2^53, exact in float64 in any order,
-and its elimination uses single correctly rounded operations only, so that every machine finds the same coefficients.
+The fit is weighted least squares on what the network left over. Its sums are sums of integers below 2^53,
+exact in float64 in any order, and its elimination uses single correctly rounded operations only, so that
+every machine finds the same coefficients.
 """
 
 from dataclasses import dataclass
@@ -136,10 +137,11 @@ def _legal_mean(mean: Ints, prediction: Prediction) -> Ints:
 
 
 def _weights(left_over: NDArray[np.int64], scale: Ints) -> NDArray[np.int64]:
-    """Integers 1 ... 255 near 1 / (s (2 s + |e|)), what maximum likelihood of a logistic gives each error e."""
+    """Integers 1 ... 255 near 1 / (s (2 s + |e|)): the weight of an error e in a logistic's likelihood."""
     wide = _SIXTEENTHS[scale]
     middle = int(np.partition(wide, len(wide) // 2)[len(wide) // 2])
-    return np.clip(64 * 2 * middle**2 // (wide * (2 * wide + np.abs(left_over))), 1, MAX_WEIGHT)
+    weights: NDArray[np.int64] = 64 * 2 * middle**2 // (wide * (2 * wide + np.abs(left_over)))
+    return np.clip(weights, 1, MAX_WEIGHT)
 
 
 #: The scale of each index in sixteenths of a pixel step, rounded up.
@@ -193,4 +195,5 @@ def _corrections(prediction: Prediction, mean: Ints, x: Ints, table: BaseTable) 
     zero = TRIED_CORRECTIONS.index(0)
     best = costs.argmin(0)
     best[costs[zero] <= costs.min(0)] = zero
-    return (best + TRIED_CORRECTIONS.start).astype(np.int32)
+    corrections: Ints = (best + TRIED_CORRECTIONS.start).astype(np.int32)
+    return corrections

@@ -27,9 +27,11 @@ def accumulator_bounds(
 def cost_table(total_bits: int) -> NDArray[np.int64]:
     """Cost of each mass 0 ... 2^total_bits in 1/256 bit: round(256 * (total_bits - log2(mass))).
 
-    The logarithm is the platform's, and the result is still the same everywhere: no entry lies within 1e-7 of a rounding boundary
-    (tested), thousands of times further than the logarithms differ. Mass 0 costs as much as half a mass of 1.
+    The logarithm is the platform's, and the result is still the same everywhere: no entry lies within 1e-7 of
+    a rounding boundary (tested), thousands of times further than the logarithms differ. Mass 0 costs as much
+    as half a mass of 1.
     """
     masses: NDArray[Any] = np.arange((1 << total_bits) + 1, dtype=np.float64)
     masses[0] = 0.5
-    return np.rint(COST_UNIT * (total_bits - np.log2(masses))).astype(np.int64)
+    costs: NDArray[np.int64] = np.rint(COST_UNIT * (total_bits - np.log2(masses))).astype(np.int64)
+    return costs

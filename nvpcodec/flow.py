@@ -1,7 +1,8 @@
-"""The integer phase flow: scale by scale, phase by phase, plane by plane, where the next values lie and how sure that is.
+"""The integer phase flow: scale by scale, phase by phase, plane by plane, where values lie and how surely.
 
-One walk serves both directions. It hands each prediction to a callback and gets the values back: the encoder's callback knows them, the
-decoder's pops them off the stack. So both sides evaluate the same network on the same integers in the same order.
+One walk serves both directions. It hands each prediction to a callback and gets the values back: the
+encoder's callback knows them, the decoder's pops them off the stack. So both sides evaluate the same network
+on the same integers in the same order.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,13 +1,13 @@
 """Squeeze, phases and neighbourhoods: index work only, on anything that slices like an array.
 
-A squeeze (Dinh et al. 2017, "Density estimation using Real NVP", section 3.6) takes an image apart into four phases, the pixels of one
-corner of every 2x2 block:
+A squeeze (Dinh et al. 2017, "Density estimation using Real NVP", section 3.6) takes an image apart into four
+phases, the pixels of one corner of every 2x2 block:
 
     00 01        numbered   0 1
     10 11                   2 3
 
-Phase 0 is the next coarser scale. Phase 3 is coded given phase 0 (a channel mask), phases 1 and 2 together given phases 0 and 3 (a
-checkerboard mask).
+Phase 0 is the next coarser scale. Phase 3 is coded given phase 0 (a channel mask), phases 1 and 2 together
+given phases 0 and 3 (a checkerboard mask).
 """
 
 from dataclasses import dataclass

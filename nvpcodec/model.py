@@ -1,4 +1,4 @@
-"""The frozen record of one model: configuration, integer weights, base table. It proves its bounds and has its name.
+"""The frozen record of one model: configuration, integer weights, tables. It proves its bounds, has its id.
 
 A weights file is a safetensors file of integer tensors, with the configuration as JSON in its metadata:
 
@@ -50,7 +50,7 @@ MAX_BASE_MEAN = 1 << 20
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """Shape of one layer: (channels, kernel) of each input it sums over; `zero` says how training starts it."""
+    """Shape of one layer: (channels, kernel) of each input it sums over; `zero` is how training starts."""
 
     name: str
     inputs: tuple[tuple[int, int], ...]
@@ -116,8 +116,8 @@ class PhaseConfig:
 class CouplingConfig:
     """RealNVP in its paper's form.
 
-    Latents and all that the couplings hold are multiples of 2^-dequant_bits pixel steps; a coupling scales by multiples of
-    2^-scale_bits.
+    Latents and all that the couplings hold are multiples of 2^-dequant_bits pixel steps; a coupling scales by
+    multiples of 2^-scale_bits.
     """
 
     width: int = 32
@@ -252,7 +252,7 @@ def _tensor(
 
 
 def _check_layer(spec: LayerSpec, tensors: Mapping[str, NDArray[Any]]) -> set[str]:
-    """Names of the layer's tensors, after their shapes and the bound on every partial sum have been proved."""
+    """Names of the layer's tensors, once their shapes and the bound on every partial sum are proved."""
     names = [f"{spec.name}.weight{i}" for i in range(len(spec.inputs))]
     weights = [
         _tensor(tensors, n, np.int8, (spec.outputs, c, k, k))
@@ -265,7 +265,8 @@ def _check_layer(spec: LayerSpec, tensors: Mapping[str, NDArray[Any]]) -> set[st
     bounds = accumulator_bounds(weights, bias, -ACTIVATION_MIN)
     if bounds.max() >= FLOAT32_EXACT:
         raise ModelError(
-            f"layer {spec.name}, channel {bounds.argmax()}: sums may reach {bounds.max()}, float32 is exact below {FLOAT32_EXACT}"
+            f"layer {spec.name}, channel {bounds.argmax()}: sums may reach {bounds.max()}, "
+            f"float32 is exact below {FLOAT32_EXACT}"
         )
     return {*names, f"{spec.name}.bias", f"{spec.name}.shift"}
 

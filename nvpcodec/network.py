@@ -1,9 +1,10 @@
 """The network inside one coupling, written once for both arithmetics.
 
-`layers` maps names to callables. In training they are float modules, in coding exact integer convolutions; the way from one to the next
-is this module and nothing else, so that the two cannot drift apart.
+`layers` maps names to callables. In training they are float modules, in coding exact integer convolutions;
+the way from one to the next is this module and nothing else, so that the two cannot drift apart.
 
-Residual s,t-network as in Dinh et al. 2017, section 3.6 and figure 5, with one small head per group of outputs.
+Residual s,t-network as in Dinh et al. 2017, section 3.6 and figure 5, with a small head for each
+group of outputs.
 """
 
 from collections.abc import Callable, Mapping

@@ -37,10 +37,11 @@ class PhaseCoder:
         """int32 planes (P, H, W), P = 1 or 3, as a payload."""
         clock = _Clock()
         recorder = Recorder(self._table.costs)
+        count, height, width = planes.shape
         scales = [torch.from_numpy(planes)[None].float().to(self._device)]
-        for _ in scale_sizes(*planes.shape[1:])[1:]:
+        for _ in scale_sizes(height, width)[1:]:
             scales.append(scales[-1][..., ::2, ::2])
-        self._record_coarsest(recorder, flat_ints(scales[-1]).reshape(len(planes), -1))
+        self._record_coarsest(recorder, flat_ints(scales[-1]).reshape(count, -1))
 
         def code(prediction: Prediction) -> tuple[Tensor, Tensor]:
             phase, plane = prediction.phase, prediction.plane
@@ -50,7 +51,7 @@ class PhaseCoder:
             return known, self._on_grid(mean, prediction)
 
         with torch.inference_mode(), clock.stage("network"):
-            self._flow.walk(*planes.shape[1:], len(planes), scales[-1], code)
+            self._flow.walk(height, width, count, scales[-1], code)
         with clock.stage("stack"):
             growth = recorder.best_growth()
             stack = Stack()

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-#: Sides of a region are at most this where both sides of the image are longer; a region never has more pixels than its square.
+#: Sides of a region are at most this where both sides of the image are longer; a region never has more pixels
+#: than its square.
 REGION_SIDE = 1024
 
 

@@ -1,11 +1,12 @@
 """The stack: push, pop, and the exchange in growing chunks. The only user of constriction.
 
-Symbols are uniform integers and nothing else, coded by asymmetric numeral systems (Duda 2009) in constriction's `AnsCoder`: 32-bit
-words, a 64-bit state, 24-bit probabilities.
+Symbols are uniform integers and nothing else, coded by asymmetric numeral systems (Duda 2009) in
+constriction's `AnsCoder`: 32-bit words, a 64-bit state, 24-bit probabilities.
 
-The stack starts empty. A pop from an empty stack gives zeros, and a push of what was popped gives the empty stack back, so nothing can
-underflow; what such a pop asked for beyond the bits that were there is lost, and counted as initial bits (Townsend et al. 2019,
-"Practical lossless compression with latent variables using bits back coding").
+The stack starts empty. A pop from an empty stack gives zeros, and a push of what was popped gives the empty
+stack back, so nothing can underflow; what such a pop asked for beyond the bits that were there is lost, and
+counted as initial bits (Townsend et al. 2019, "Practical lossless compression with latent variables using
+bits back coding").
 """
 
 import math
@@ -83,7 +84,9 @@ class Stack:
             self.push(starts[chunk] + self.pop_each(mass), total)
 
     def _account_for_pop(self, wanted: float) -> None:
-        """Popping takes its bits off what the encoding is worth; those that are not there are initial bits."""
+        """Popping takes its bits off what the encoding is worth; those that are not there are initial
+        bits.
+        """
         self.ledger.initial_bits += max(0.0, wanted - self.bits())
         self.ledger.content_bits -= wanted
 

@@ -1,11 +1,12 @@
 """Symbols as exchanges with the stack: where distributions meet bits.
 
-A symbol x of a factored-out phase owns the integers [c(x), c(x) + f(x)) of [0, 2^16). Coding it is one exchange: r, popped from
-[0, f(x)), dequantizes it; c(x) + r is pushed. The cost is 16 - log2 f(x), the discretized -log2 p(x).
+A symbol x of a factored-out phase owns the integers [c(x), c(x) + f(x)) of [0, 2^16). Coding it is one
+exchange: r, popped from [0, f(x)), dequantizes it; c(x) + r is pushed. The cost is 16 - log2 f(x), the
+discretized -log2 p(x).
 
-The edges c are read off the base table of the symbol's scale, shifted to its mean. The table covers a window around the mean; one symbol
-on each side stands for everything beyond, and the value then follows as a uniform integer. Runs of nearly certain symbols are coded by
-one flag for sixty-four.
+The edges c are read off the base table of the symbol's scale, shifted to its mean. The table covers a window
+around the mean; one symbol on each side stands for everything beyond, and the value then follows as a uniform
+integer. Runs of nearly certain symbols are coded by one flag for sixty-four.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ MISS_MASSES = tuple(max(2, round(2 ** (16 - (k + 1) / 4))) for k in range(60))
 
 @dataclass(frozen=True)
 class Distribution:
-    """Distributions of n symbols: int32 `mean` (n,) in sixteenths, `scale` (n,) indices, legal values low ... high."""
+    """Distributions of n symbols: int32 `mean` (n,) in sixteenths, `scale` (n,) indices, legal values low ...
+    high.
+    """
 
     mean: Ints
     scale: Ints
@@ -53,7 +56,8 @@ class Distribution:
 class Cells:
     """Where the cells of n symbols lie in the base table.
 
-    The lower edge of value x is entry `zero + (x << fineness)`. Cells `first` ... `last` are values, the ones beside them are tails.
+    The lower edge of value x is entry `zero + (x << fineness)`. Cells `first` ... `last` are values, the ones
+    beside them are tails.
     """
 
     zero: Ints
@@ -75,7 +79,9 @@ class Cells:
 
 
 class BaseTable:
-    """The base distribution: for each scale index its cumulative function at the edges of a grid, as integers."""
+    """The base distribution: for each scale index its cumulative function at the edges of a grid, as
+    integers.
+    """
 
     def __init__(self, base: NDArray[np.int32]) -> None:
         self._edges = base
@@ -143,7 +149,9 @@ class BaseTable:
 
 
 class Tape(Protocol):
-    """What coding one array needs of the stack; encoding records in decode order and pushes later, in reverse."""
+    """What coding one array needs of the stack; encoding records in decode order and pushes later, in
+    reverse.
+    """
 
     def push(self, values: Ints, total: int) -> None: ...
     def push_each(self, values: Ints, totals: Ints) -> None: ...
@@ -281,7 +289,7 @@ def _certain_groups(table: BaseTable, d: Distribution) -> tuple[Ints, Ints]:
     grouped = narrow[: len(narrow) // GROUP * GROUP]
     single = np.ones(len(d.mean), np.bool_)
     single[grouped] = False
-    return np.flatnonzero(single), grouped.reshape(-1, GROUP)
+    return np.flatnonzero(single).astype(np.int32), grouped.reshape(-1, GROUP).astype(np.int32)
 
 
 def _nearest_miss(missed: int, groups: int) -> int:

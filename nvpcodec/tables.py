@@ -14,18 +14,22 @@ ACTIVATION_UNIT = 1 << ACTIVATION_BITS
 ACTIVATION_MIN, ACTIVATION_MAX = -512, 511
 
 ACTIVITIES = 21
-#: Index m begins where the sum of 16 absolute differences, in quarter steps, reaches 2^(4 + (m - 1/2) / 2), rounded up.
+#: Index m begins where the sum of 16 absolute differences, in quarter steps, reaches 2^(4 + (m - 1/2) / 2),
+#: rounded up.
 ACTIVITY_THRESHOLDS = (
-    20, 27, 39, 54, 77, 108, 153, 216, 305, 431, 609, 862, 1218, 1723, 2436, 3445, 4871, 6889, 9742, 13778,
+    20, 27, 39, 54, 77, 108, 153, 216, 305, 431, 609, 862, 1218, 1723, 2436, 3445, 4871, 6889, 9742,
+    13778,
 )  # fmt: skip
 #: 2^(13 - m/2), rounded: a difference of up to 2040 quarter steps times this stays under 2^24.
 ACTIVITY_RECIPROCAL = (
-    8192, 5793, 4096, 2896, 2048, 1448, 1024, 724, 512, 362, 256, 181, 128, 91, 64, 45, 32, 23, 16, 11, 8,
+    8192, 5793, 4096, 2896, 2048, 1448, 1024, 724, 512, 362, 256, 181, 128, 91, 64, 45, 32, 23, 16, 11,
+    8,
 )  # fmt: skip
 ACTIVITY_RECIPROCAL_BITS = 8
 #: 2^(4 + m/2), rounded: an activation times this, shifted right by 7, is a shift in sixteenths.
 ACTIVITY_FACTOR = (
-    16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096, 5793, 8192, 11585, 16384,
+    16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096, 5793, 8192,
+    11585, 16384,
 )  # fmt: skip
 ACTIVITY_FACTOR_BITS = 7
 
@@ -44,9 +48,9 @@ MASS_MIN = 2
 
 #: Pixel steps on each side of the mean that the base table of a scale index covers.
 SCALE_RADIUS = (
-    2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 15,
-    16, 18, 20, 23, 25, 28, 31, 35, 39, 44, 49, 55, 61, 69, 77, 86, 97, 108, 121, 136, 153, 171, 192, 215, 241, 271,
-    304, 341, 382, 429, 481, 510, 510, 510, 510, 510,
+    2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11,
+    12, 13, 15, 16, 18, 20, 23, 25, 28, 31, 35, 39, 44, 49, 55, 61, 69, 77, 86, 97, 108, 121, 136, 153,
+    171, 192, 215, 241, 271, 304, 341, 382, 429, 481, 510, 510, 510, 510, 510,
 )  # fmt: skip
 #: log2 of the entries a pixel step in the base table of a scale index: wide distributions need no sixteenths.
 SCALE_FINENESS = (4,) * 36 + (3,) * 6 + (2,) * 6 + (1,) * 6 + (0,) * 18

@@ -41,7 +41,8 @@ def by_id(model_id: bytes, hint: str) -> Model:
     if Path(hint).is_file() and (model := _load(Path(hint))).model_id == model_id:
         return model
     raise UnknownModelError(
-        f"the file needs the model {model_id.hex()}, which is not in this package; update nvpcodec or give its weights file with --model"
+        f"the file needs the model {model_id.hex()}, which is not in this package; "
+        "update nvpcodec or give its weights file with --model"
     )
 
 

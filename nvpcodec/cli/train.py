@@ -26,9 +26,9 @@ def train(
 ) -> None:
     """Train a flow, or go on with a training, and export its weights.
 
-    CONFIG is the name of a configuration in the package or the path of a TOML file, DATA are folders of images.
-    A training that was stopped goes on from its last checkpoint. At the end of the time budget the integer model is
-    written beside it; encode with it by --model PATH.
+    CONFIG is the name of a configuration in the package or the path of a TOML file, DATA are folders of
+    images. A training that was stopped goes on from its last checkpoint. At the end of the time budget the
+    integer model is written beside it; encode with it by --model PATH.
 
     \b
     nvpcodec train photo ~/pictures ~/scans -o run1

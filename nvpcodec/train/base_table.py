@@ -20,12 +20,15 @@ Cumulative = Callable[[int, NDArray[np.float64]], NDArray[np.float64]]
 
 #: The coder's probabilities have 24 bits.
 PROBABILITY_TOTAL = 1 << 24
-#: Masses in this range are moved to the nearest one that the coder's probabilities can be shared out to evenly.
+#: Masses in this range are moved to the nearest one that the coder's probabilities can be shared out to
+#: evenly.
 EVENED_FROM, EVENED_TO = 1 << 12, 60000
 
 
 def base_table(cumulative: Cumulative) -> NDArray[np.int32]:
-    """The tables of all scale indices, one after another; every cell and every tail has at least `MASS_MIN`."""
+    """The tables of all scale indices, one after another; every cell and every tail has at least
+    `MASS_MIN`.
+    """
     tables = []
     for index in range(SCALES):
         radius, step = SCALE_RADIUS[index], 1 << SCALE_FINENESS[index]
@@ -46,8 +49,9 @@ def logistic(_index: int, edges: NDArray[np.float64]) -> NDArray[np.float64]:
 def _evened(table: NDArray[np.int64], step: int) -> NDArray[np.int64]:
     """The table with large masses evened, from the middle outward.
 
-    Popping from [0, f) gives each value floor(2^24 / f) of the coder's 2^24 and the last value the rest. Where that rest is large, at
-    f of some thousands and up, up to 0.005 bits a symbol are lost; a mass a few parts in a thousand away loses next to nothing. The narrowest tables have no room for it.
+    Popping from [0, f) gives each value floor(2^24 / f) of the coder's 2^24 and the last value the rest.
+    Where that rest is large, at f of some thousands and up, up to 0.005 bits a symbol are lost; a mass a few
+    parts in a thousand away loses next to nothing. The narrowest tables have no room for it.
     """
     evened = table.copy()
     middle = len(table) // 2

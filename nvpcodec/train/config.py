@@ -47,11 +47,11 @@ def read_config(name: str) -> TrainingConfig:
     path = shipped if shipped.is_file() else Path(name)
     try:
         record = tomllib.loads(path.read_text())
-        model = {k: tuple(v) if isinstance(v, list) else v for k, v in record.pop("model").items()}
+        model = record.pop("model")
         config = TrainingConfig(
             name=path.stem,
             kind=model.pop("kind"),
-            model=model,
+            model={k: tuple(v) if isinstance(v, list) else v for k, v in model.items()},
             training=Training(**record.pop("training")),
             augmentation=Augmentation(**record.pop("augmentation", {})),
         )

@@ -1,6 +1,7 @@
 """Folders of photographs in, augmented crops of integer planes out.
 
-The crops of step k depend on the seed and k alone, so a resumed training sees exactly what an unbroken one would have seen.
+The crops of step k depend on the seed and k alone, so a resumed training sees exactly what an unbroken one
+would have seen.
 """
 
 import zlib

@@ -11,7 +11,8 @@ from nvpcodec.train.shapes import fit_shapes
 
 
 def export_phase(trained: nn.Module, images: list[Tensor]) -> Model:
-    """The integer model of the present weights; its base distribution is fitted to planes (3, H, W) of training images.
+    """The integer model of the present weights; its base distribution is fitted to planes (3, H, W) of
+    training images.
 
     Raises
     ------

@@ -1,4 +1,6 @@
-"""The training loop: AdamW, warm-up and cosine by wall clock, EMA weights, checkpoints that resume exactly."""
+"""The training loop: AdamW, warm-up and cosine by wall clock, EMA weights, checkpoints that resume
+exactly.
+"""
 
 import json
 import math
@@ -81,7 +83,7 @@ class Trainer:
         live = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.model.load_state_dict(self.ema)
         with torch.no_grad():
-            parts = [bits_per_dim(self.model, p.to(self.device)) * len(p) for p in planes.split(batch)]
+            parts = [bits_per_dim(self.model, p.to(self.device)) * len(p) for p in torch.split(planes, batch)]
         self.model.load_state_dict(live)
         return float(sum(parts)) / len(planes)
 

@@ -12,8 +12,10 @@ from nvpcodec.errors import InputError
 from nvpcodec.exact import find_device
 from nvpcodec.model import CONFIGS, Model, save
 from nvpcodec.train.config import TrainingConfig, read_config
+from nvpcodec.train.coupling_model import CouplingModel
 from nvpcodec.train.data import batches, find_images, is_validation, load_rgb, rgb_to_planes, validation_crops
 from nvpcodec.train.export import export_phase
+from nvpcodec.train.export_coupling import export_coupling
 from nvpcodec.train.loop import Schedule, Trainer, run_loop
 from nvpcodec.train.phase_model import PhaseModel
 
@@ -23,13 +25,15 @@ SHAPED_IMAGES = 120
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind of model is built from its configuration's fields, and exported given a few training images."""
+    """How a kind of model is built from its configuration's fields, and exported given a few training
+    images.
+    """
 
     build: Callable[..., nn.Module]
     export: Callable[[nn.Module, list[Tensor]], Model]
 
 
-KINDS = {"phase": Kind(PhaseModel, export_phase)}
+KINDS = {"phase": Kind(PhaseModel, export_phase), "realnvp": Kind(CouplingModel, export_coupling)}
 
 
 def run(

@@ -1,7 +1,8 @@
 """The phase flow in floats: the same network and contexts as the coder, a continuous shift and scale.
 
-The affine coupling of each phase and plane is z = (x - mean) / scale (Dinh et al. 2017, equation 7, with the scale on the other side);
-its base distribution is logistic, and the likelihood that is trained is the exact mass of each pixel step under it.
+The affine coupling of each phase and plane is z = (x - mean) / scale (Dinh et al. 2017, equation 7, with the
+scale on the other side); its base distribution is logistic, and the likelihood that is trained is the exact
+mass of each pixel step under it.
 """
 
 import math
@@ -24,7 +25,9 @@ SCALE_MAX_LOG2 = SCALE_MIN_LOG2 + (SCALES - 1) / SCALE_STEPS_PER_OCTAVE
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the network places one plane of the phases that a coupling changes: all tensors (B, changed, h, w)."""
+    """Where the network places one plane of the phases that a coupling changes: all tensors (B, changed, h,
+    w).
+    """
 
     level: int
     coupling: int
@@ -40,8 +43,8 @@ Values = Callable[[Placement], Tensor]
 class PhaseModel(nn.Module):
     """Maximum-likelihood twin of the coding model.
 
-    Images are planes (B, 3, H, W), float32, Y, Co and Cg in pixel steps, with H and W even at every scale that is walked; `scales` says how
-    many those are at most.
+    Images are planes (B, 3, H, W), float32, Y, Co and Cg in pixel steps, with H and W even at every scale
+    that is walked; `scales` says how many those are at most.
     """
 
     def __init__(self, config: PhaseConfig, scales: int = 4, dtype: torch.dtype = torch.float32) -> None:
@@ -54,7 +57,9 @@ class PhaseModel(nn.Module):
         )
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Nats (scales, 3, B) of every scale and plane, finest scale first; the plainly stored scale is not counted."""
+        """Nats (scales, 3, B) of every scale and plane, finest scale first; the plainly stored scale is not
+        counted.
+        """
         pyramid = self._pyramid(planes)
         nats = [[planes.new_zeros(len(planes)) for _ in range(PLANES)] for _ in pyramid[1:]]
 
@@ -71,10 +76,12 @@ class PhaseModel(nn.Module):
         """Log-likelihood (B,) of integer planes in nats, the plainly stored scale included."""
         coarsest = self._pyramid(planes)[-1]
         stored = sum(math.log(high - low + 1) for low, high in LEGAL) * coarsest[0, 0].numel()
-        return -self(planes).sum((0, 1)) - stored
+        return -self.forward(planes).sum((0, 1)) - stored
 
     def latents(self, planes: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Coarsest planes, standardised latents in coding order, and log|det dz/dx| (B,). Planes may be any reals."""
+        """Coarsest planes, standardised latents in coding order, and log|det dz/dx| (B,). Planes may be any
+        reals.
+        """
         pyramid = self._pyramid(planes)
         found: list[Tensor] = []
         log_det = planes.new_zeros(len(planes))
@@ -171,7 +178,8 @@ class PhaseModel(nn.Module):
 def log_mass(x: Tensor, mean: Tensor, log2_scale: Tensor, low: int, high: int) -> Tensor:
     """Natural log of the logistic mass of [x - 1/2, x + 1/2]; the cells of the extremes are open-ended.
 
-    With a and b the standardised edges, sigma(b) - sigma(a) = sigma(b) sigma(-a) (1 - exp(a - b)), which does not cancel.
+    With a and b the standardised edges, sigma(b) - sigma(a) = sigma(b) sigma(-a) (1 - exp(a - b)), which does
+    not cancel.
     """
     rate = torch.exp2(-log2_scale)
     above = (x + 0.5 - mean) * rate

@@ -1,7 +1,8 @@
 """The shape of the base distribution at each scale index, fitted to what the integer model leaves over.
 
-Training assumes a logistic. What the finished coder meets is narrower in the middle and heavier in the tails, differently at each scale; a
-mixture of logistics of fixed width ratios takes that up, and costs nothing because only its table is shipped.
+Training assumes a logistic. What the finished coder meets is narrower in the middle and heavier in the tails,
+differently at each scale; a mixture of logistics of fixed width ratios takes that up, and costs nothing
+because only its table is shipped.
 """
 
 from collections.abc import Iterable
@@ -32,7 +33,8 @@ class Shapes:
 
     def cumulative(self, index: int, edges: NDArray[np.float64]) -> NDArray[np.float64]:
         """Cumulative function at `edges`, in units of the scale."""
-        return _logistic(edges[:, None] / WIDTHS) @ self.weights[index]
+        mixed: NDArray[np.float64] = _logistic(edges[:, None] / WIDTHS) @ self.weights[index]
+        return mixed
 
 
 def fit_shapes(model: Model, images: Iterable[Ints]) -> Shapes:
