@@ -1,7 +1,6 @@
 """A second decoder, in the order of docs/format.md: integers only, without nvpcodec, torch and constriction.
 
-It reads the samples of a file whose model is a phase flow. It is slow and plain: all that it is for is to
-agree with the program.
+It reads the samples of a file, and is slow and plain: all that it is for is to agree with the program.
 """
 
 from __future__ import annotations
@@ -195,15 +194,25 @@ def flow_region(payload: bytes, shape: tuple[int, ...], has_alpha: bool, model: 
         mode, length = reader.byte(), reader.varint()
         require(mode in (0, 1, 2), "alpha is plain")
         alpha = [plain_region(mode, reader.take(length), (height, width, 1), 8)[..., 0]]
-    place = reader.byte()
-    require(place < len(GROWTHS), "a reserved growth")
-    stack = Stack(payload[reader.position :])
-    region = Region(stack, GROWTHS[place], model, channels - has_alpha, (height, width))
-    planes = region.decode()
+    if model.config["kind"] == "phase":
+        place = reader.byte()
+        require(place < len(GROWTHS), "a reserved growth")
+        stack = Stack(payload[reader.position :])
+        region = Region(stack, GROWTHS[place], model, channels - has_alpha, (height, width))
+        planes = region.decode()
+    else:
+        stack = Stack(payload[reader.position :])
+        planes = RealNvp(stack, model, channels - has_alpha).region(height, width)
     require(stack.state == 0 and not stack.words, "the stack is not empty in the end")
     colours = planes if len(planes) == 1 else to_rgb(*planes)
     require(colours.min() >= 0 and colours.max() <= 255, "a colour outside 0 to 255")
     return np.stack([*colours, *alpha], 2)
+
+
+def to_rgb(y: Ints, co: Ints, cg: Ints) -> Ints:
+    middle = y - (cg >> 1)
+    blue = middle - (co >> 1)
+    return np.stack([blue + co, cg + middle, blue])
 
 
 # The stack --------------------------------------------------------------------------------------------------
@@ -358,7 +367,7 @@ class Model:
         (length,) = struct.unpack("<Q", data[:8])
         header = json.loads(data[8 : 8 + length])
         self.config = json.loads(header.pop("__metadata__")["config"])
-        require(self.config["kind"] == "phase", "no phase flow")
+        require(self.config["kind"] in ("phase", "realnvp"), "a reserved kind of model")
         self.tensors: dict[str, Ints] = {}
         digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
         for name in sorted(header):
@@ -590,10 +599,121 @@ def moved(x: Ints, dy: int, dx: int) -> Ints:
     return np.pad(x, 1)[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
 
 
-# Colours ----------------------------------------------------------------------------------------------------
+# RealNVP ----------------------------------------------------------------------------------------------------
+
+#: Phases that the couplings A, B, R and L change; K changes chroma.
+PHASES_OF = {"A": (1, 2), "B": (0, 3), "R": (1, 3), "L": (0, 2)}
+ORDERS = ("ABARLK", "ABARLK", "ABAB")
 
 
-def to_rgb(y: Ints, co: Ints, cg: Ints) -> Ints:
-    middle = y - (cg >> 1)
-    blue = middle - (co >> 1)
-    return np.stack([blue + co, cg + middle, blue])
+def tiles(height: int, width: int) -> list[tuple[int, int, int, int]]:
+    """Row, column, and sides inside of the region, in the encoder's order."""
+    squares = [(0, 0, 16)]
+    for side in (16, 32, 64, 128):
+        squares += [(0, side, side), (side, 0, side), (side, side, side)]
+    squares += [(y, x, 256) for y in range(0, height, 256) for x in range(0, width, 256) if y or x]
+    return [
+        (y, x, min(side, height - y), min(side, width - x))
+        for y, x, side in squares
+        if y < height and x < width
+    ]
+
+
+def changed_channels(coupling: str, channels: int) -> list[int]:
+    """Channels of the squeezed grid that a coupling changes, at a scale that begins with so many."""
+    if coupling == "K":
+        return [c for c in range(channels, 4 * channels) if c % 3]
+    return [phase * channels + c for phase in PHASES_OF[coupling] for c in range(channels)]
+
+
+@dataclass
+class RealNvp:
+    stack: Stack
+    model: Model
+    planes: int
+
+    def region(self, height: int, width: int) -> Ints:
+        region = np.zeros((self.planes, height, width), np.int64)
+        found, before = [], 0
+        for y, x, h, w in tiles(height, width):
+            coded = -(-h // 8) * 8, -(-w // 8) * 8
+            found.append((y, x, h, w, coded, before))
+            before += self.planes * math.prod(coded)
+        for y, x, h, w, coded, before in reversed(found):
+            region[:, y : y + h, x : x + w] = self.tile(coded, before)[:, :h, :w]
+        return region
+
+    def tile(self, size: tuple[int, int], before: int) -> Ints:
+        """Pixels (planes, *size) of a tile."""
+        x = np.zeros((0, 0, 0), np.int64)
+        for scale in (2, 1, 0):
+            x = self.with_latents(scale, (size[0] >> scale + 1, size[1] >> scale + 1), x, before)
+            for j in reversed(range(len(ORDERS[scale]))):
+                self.undo_coupling(scale, j, x, before)
+            blocks = x.reshape(4, -1, *x.shape[1:])
+            x = np.zeros((len(x) // 4, 2 * x.shape[1], 2 * x.shape[2]), np.int64)
+            for phase in range(4):
+                x[:, phase // 2 :: 2, phase % 2 :: 2] = blocks[phase]
+        bits = self.model.config["dequant_bits"]
+        x[0] += 128 << bits
+        pixels: Ints = x[: self.planes] >> bits
+        for plane, (low, high) in zip(pixels, LEGAL, strict=False):
+            require(plane.min() >= low and plane.max() <= high, "a pixel that is not legal")
+        for noise in reversed((x[: self.planes] % (1 << bits)).ravel().tolist()):
+            self.stack.push(noise, 1 << bits)
+        return pixels
+
+    def with_latents(self, scale: int, size: tuple[int, int], kept: Ints, before: int) -> Ints:
+        """All channels of a scale: what came from the scale above, and the latents."""
+        channels = 3 << scale
+        leaving = list(range(48)) if scale == 2 else changed_channels("R", channels)
+        first = (0, 6, 18)[scale]
+        coded = [(i, c) for i, c in enumerate(leaving, first) if c % 3 < self.planes]
+        count = math.prod(size)
+        means, scales = (
+            np.repeat([self.model.tensors[name][i] for i, _ in coded], count)
+            for name in ("base_mean", "base_scale")
+        )
+        legal = (-(1 << 23), (1 << 23) - 1)
+        latents = pop_symbols(self.stack, 4, self.model, means, scales, legal, before)
+        x = np.zeros((4 * channels, *size), np.int64)
+        if scale < 2:
+            x[changed_channels("L", channels)] = kept
+        x[[c for _, c in coded]] = latents.reshape(len(coded), *size)
+        return x
+
+    def undo_coupling(self, scale: int, j: int, x: Ints, before: int) -> None:
+        """Undo coupling j in place."""
+        config, name = self.model.config, f"scale{scale}.coupling{j}."
+        changed = changed_channels(ORDERS[scale][j], 3 << scale)
+        coded = [c for c in changed if c % 3 < self.planes]
+        if not coded:
+            return
+        kept = [c for c in range(len(x)) if c not in changed]
+        cells = 4 * x[kept] >> config["dequant_bits"]
+        coarse, fine = np.clip(cells, -512, 511), np.clip(4 * cells, -512, 511)
+        features = self.model.layer(name + "stem", coarse, fine)
+        for i in range(config["blocks"]):
+            hidden = self.model.layer(f"{name}block{i}_spatial", features, lowest=0)
+            features = np.clip(features + self.model.layer(f"{name}block{i}_mix", hidden), -512, 511)
+        hidden = self.model.layer(name + "head0_hidden", features, lowest=0)
+        shift, log_scale = np.split(self.model.layer(name + "head0_out", hidden), 2)
+        eighths = 2 * self.model.layer(name + "linear", coarse) + shift
+        moves = ((eighths << config["dequant_bits"]) + 4) >> 3
+        factors = self.model.tensors["scale_num"][sum(map(len, ORDERS[:scale])) + j][log_scale + 512]
+        places = [changed.index(c) for c in coded]
+        undone = self.divided(x[coded].ravel(), factors[places].ravel(), before)
+        x[coded] = undone.reshape(x[coded].shape) - moves[places]
+        require(np.abs(x[coded]).max() <= 1 << 40, "a value that is too large")
+
+    def divided(self, z: Ints, factors: Ints, before: int) -> Ints:
+        """The affine steps of an array undone, but for the shifts."""
+        bits, size = self.model.config["scale_bits"], max(4, before // 48)
+        x = z.tolist()
+        for start in reversed(range(0, len(x), size)):
+            chunk = range(start, min(start + size, len(x)))
+            products = [(x[i] << bits) + self.stack.pop(1 << bits) for i in chunk]
+            for i, y in reversed(list(zip(chunk, products, strict=True))):
+                x[i] = y // int(factors[i])
+                self.stack.push(y % int(factors[i]), int(factors[i]))
+        return np.array(x, np.int64)

@@ -12,7 +12,7 @@ from nvpcodec.pixels import Kind
 from nvpcodec.stack import Stack
 from tests import reference_decoder
 from tests.test_format_text import TEXT, hex_of
-from tests.test_reference_decoder import flow_part
+from tests.test_reference_decoder import flow_part, phase_model
 
 FLOW_TEXT = TEXT[TEXT.index("\n## Flow payload\n") :]
 
@@ -106,7 +106,7 @@ def test_the_small_payload() -> None:
     on_stack = stack.from_bytes(payload[1:])
     assert on_stack.pop(4, 256).tolist() == samples.ravel().tolist()
     on_stack.require_empty()
-    assert flow_part(samples, Kind.GREY).payload == payload
+    assert flow_part(samples, Kind.GREY, phase_model()).payload == payload
 
 
 def test_the_exchange() -> None:

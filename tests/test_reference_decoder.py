@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -11,9 +12,8 @@ import pytest
 
 from nvpcodec import codec, container, exact, plain
 from nvpcodec.container import Container, RegionPart
-from nvpcodec.model import Model, PhaseConfig, save
+from nvpcodec.model import Config, CouplingConfig, Model, PhaseConfig, save
 from nvpcodec.options import Options
-from nvpcodec.phase_coder import PhaseCoder
 from nvpcodec.pixels import Image, Kind
 from nvpcodec.pixels import Samples as AnySamples
 from nvpcodec.train.base_table import base_table, logistic
@@ -23,10 +23,18 @@ Samples = npt.NDArray[np.uint8]
 
 
 @cache
-def small_model() -> Model:
-    """A phase flow of random weights, large enough that every clamp is reached."""
+def phase_model() -> Model:
+    return random_model("phase", PhaseConfig(levels=2, width=8, blocks=(1, 2), head_width=6, handed_width=5))
+
+
+@cache
+def realnvp_model(dequant_bits: int) -> Model:
+    return random_model("realnvp", CouplingConfig(8, blocks=2, head_width=6, dequant_bits=dequant_bits))
+
+
+def random_model(kind: str, config: Config) -> Model:
+    """A model of random weights, large enough that every clamp is reached."""
     generator = np.random.default_rng(11)
-    config = PhaseConfig(levels=2, width=8, blocks=(1, 2), head_width=6, handed_width=5)
     tensors: dict[str, npt.NDArray[np.generic]] = {"base": base_table(logistic)}
     for spec in config.layers():
         fan_in = sum(channels * size**2 for channels, size in spec.inputs)
@@ -37,12 +45,17 @@ def small_model() -> Model:
         bias = generator.integers(-8 << shift, 8 << shift)
         tensors[f"{spec.name}.bias"] = bias.astype(np.int32)
         tensors[f"{spec.name}.shift"] = shift.astype(np.int8)
-    return Model("phase", config, tensors)
+    for table in config.tables():
+        low, high = {"scale_num": (150, 300), "base_mean": (-999, 999), "base_scale": (0, 71)}[table.name]
+        tensors[table.name] = generator.integers(low, high + 1, table.shape).astype(np.int32)
+    return Model(kind, config, tensors)
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return save(small_model(), tmp_path_factory.mktemp("weights"), "small").read_bytes()
+@cache
+def weights(model: Model) -> bytes:
+    """The model's weights file."""
+    with tempfile.TemporaryDirectory() as folder:
+        return save(model, Path(folder), "small").read_bytes()
 
 
 def scene(seed: int, height: int, width: int, channels: int) -> Samples:
@@ -57,21 +70,25 @@ def scene(seed: int, height: int, width: int, channels: int) -> Samples:
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def flow_file(samples: Samples, kind: Kind) -> bytes:
+def flow_file(samples: Samples, kind: Kind, model: Model) -> bytes:
     """A file of one flow region."""
-    return file_of(samples, kind, 8, (flow_part(samples, kind),), samples.shape[1])
+    return file_of(samples, kind, 8, (flow_part(samples, kind, model),), samples.shape[1], model)
 
 
-def flow_part(samples: Samples, kind: Kind) -> RegionPart:
-    coder = PhaseCoder(small_model(), exact.find_device("cpu"))
+def flow_part(samples: Samples, kind: Kind, model: Model) -> RegionPart:
+    coder = codec.CODERS[model.kind](model, exact.find_device("cpu"))
     return codec._encode_flow(samples, kind, coder)[0]
 
 
 def file_of(
-    samples: AnySamples, kind: Kind, bit_depth: int, parts: tuple[RegionPart, ...], region_width: int
+    samples: AnySamples,
+    kind: Kind,
+    bit_depth: int,
+    parts: tuple[RegionPart, ...],
+    region_width: int,
+    model: Model | None = None,
 ) -> bytes:
     height, width = samples.shape[:2]
-    flow = any(part.mode == container.MODE_FLOW for part in parts)
     return container.write(
         Container(
             kind=int(kind),
@@ -80,7 +97,7 @@ def file_of(
             height=height,
             region_height=height,
             region_width=region_width,
-            model_id=small_model().model_id if flow else None,
+            model_id=model.model_id if model else None,
             side_data=b"",
             regions=parts,
             pixel_checksum=container.checksum(samples.tobytes()),
@@ -101,23 +118,45 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("height", "width", "kind"), SHAPES)
-def test_small_regions(height: int, width: int, kind: Kind, weights: bytes) -> None:
+def test_small_regions(height: int, width: int, kind: Kind) -> None:
     samples = scene(height, height, width, kind.channels)
-    assert np.array_equal(reference_decoder.decode(flow_file(samples, kind), weights), samples)
+    assert np.array_equal(
+        reference_decoder.decode(flow_file(samples, kind, phase_model()), weights(phase_model())), samples
+    )
 
 
 @pytest.mark.parametrize(("height", "width", "kind"), [(131, 130, Kind.RGB), (128, 129, Kind.GREY)])
-def test_regions_with_fits(height: int, width: int, kind: Kind, weights: bytes) -> None:
+def test_regions_with_fits(height: int, width: int, kind: Kind) -> None:
     samples = scene(3, height, width, kind.channels)
-    assert np.array_equal(reference_decoder.decode(flow_file(samples, kind), weights), samples)
+    assert np.array_equal(
+        reference_decoder.decode(flow_file(samples, kind, phase_model()), weights(phase_model())), samples
+    )
 
 
-def test_regions_of_flow_and_plain_modes_in_one_file(weights: bytes) -> None:
+@pytest.mark.parametrize(
+    ("height", "width", "kind", "dequant_bits"),
+    [
+        (1, 1, Kind.RGB, 2),
+        (40, 29, Kind.RGB, 1),
+        (33, 38, Kind.GREY, 4),
+        (27, 22, Kind.RGBA, 0),
+        (70, 66, Kind.RGB, 2),
+        (9, 275, Kind.GREY, 2),
+        (270, 5, Kind.RGB, 3),
+    ],
+)
+def test_realnvp(height: int, width: int, kind: Kind, dequant_bits: int) -> None:
+    samples = scene(height, height, width, kind.channels)
+    model = realnvp_model(dequant_bits)
+    assert np.array_equal(reference_decoder.decode(flow_file(samples, kind, model), weights(model)), samples)
+
+
+def test_regions_of_flow_and_plain_modes_in_one_file() -> None:
     samples = scene(4, 20, 50, 4)
     left, right = (np.ascontiguousarray(part) for part in np.split(samples, [32], 1))
-    parts = (RegionPart(*plain.encode(left, 8)), flow_part(right, Kind.RGBA))
-    data = file_of(samples, Kind.RGBA, 8, parts, 32)
-    assert np.array_equal(reference_decoder.decode(data, weights), samples)
+    parts = (RegionPart(*plain.encode(left, 8)), flow_part(right, Kind.RGBA, phase_model()))
+    data = file_of(samples, Kind.RGBA, 8, parts, 32, phase_model())
+    assert np.array_equal(reference_decoder.decode(data, weights(phase_model())), samples)
 
 
 PLAIN_IMAGES = [
@@ -140,9 +179,9 @@ def test_every_form_of_the_plain_modes(image: Image) -> None:
         assert np.array_equal(reference_decoder.decode(data, b""), samples)
 
 
-def test_a_file_as_the_program_writes_it(weights: bytes, tmp_path: Path) -> None:
+def test_a_file_as_the_program_writes_it(tmp_path: Path) -> None:
     path = tmp_path / "small.safetensors"
-    path.write_bytes(weights)
+    path.write_bytes(weights(phase_model()))
     image = helpers.gradient(Kind.RGBA, height=30, width=41)
     data = codec.encode_image(image, Options(model=str(path)))
-    assert np.array_equal(reference_decoder.decode(data, weights), image.samples)
+    assert np.array_equal(reference_decoder.decode(data, weights(phase_model())), image.samples)
