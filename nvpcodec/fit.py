@@ -80,7 +80,8 @@ def estimate(prediction: Prediction, regressors: Tensor, x: Ints, table: BaseTab
     """Fit coefficients, then corrections, to the known values x (n,)."""
     stride = -(-len(x) // SAMPLED_PIXELS)
     rows = regressors.flatten(1)[:, ::stride].cpu().numpy().astype(np.float64)
-    left_over = (x * SHIFT_UNIT - flat_ints(prediction.mean))[::stride].astype(np.int64)
+    plain_mean = _legal_mean(flat_ints(prediction.mean), prediction)
+    left_over = (x * SHIFT_UNIT - plain_mean)[::stride].astype(np.int64)
     weights = _weights(left_over, flat_ints(prediction.scale)[::stride])
     coefficients = _least_squares(rows, left_over << PRODUCT_BITS, weights)
     mean = _moved_mean(prediction, regressors, coefficients)
