@@ -12,7 +12,7 @@ and channel-wise masks differ in nothing but that choice:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nvpcodec.layout import BELOW, DIAGONAL, KEPT, PHASES, RIGHT
@@ -22,7 +22,9 @@ COLOURS = 3
 COUPLING_SCALES = 3
 #: Rows and columns of a tile are multiples of this.
 TILE_UNIT = 1 << COUPLING_SCALES
-SMALLEST_TILE, LARGEST_TILE = 16, 256
+LARGEST_TILE = 256
+#: Pixels pushed before a tile for each of its own: a tile takes bits off the stack before it puts more on it.
+PIXELS_BELOW = 2
 
 
 @dataclass(frozen=True)
@@ -97,21 +99,19 @@ class Tile:
 def tiles(height: int, width: int) -> list[Tile]:
     """Tiles of a region in the order in which they are pushed.
 
-    The first is small, because what it pops is lost. Each three that follow double the side of the square
-    that is covered, until a side is `LARGEST_TILE`; from then on there is a grid of such squares.
+    The first is small, because what it pops is lost. Three squares at a time double the side of the square
+    that is covered, until a side is `LARGEST_TILE`; from then on there is a grid of such squares. A square
+    that is too large for what lies below it is quartered.
     """
     found: list[Tile] = []
-    before = 0
     for top, left, side in _squares(height, width):
-        tile = Tile(top, left, min(side, height - top), min(side, width - left), before)
-        found.append(tile)
-        before += tile.padded[0] * tile.padded[1]
+        _place(found, Tile(top, left, min(side, height - top), min(side, width - left), 0), side)
     return found
 
 
 def _squares(height: int, width: int) -> Iterator[tuple[int, int, int]]:
     """Top, left and side of the squares that touch the region."""
-    side = SMALLEST_TILE
+    side = TILE_UNIT
     yield 0, 0, side
     while side < LARGEST_TILE:
         for top, left in ((0, side), (side, 0), (side, side)):
@@ -122,6 +122,20 @@ def _squares(height: int, width: int) -> Iterator[tuple[int, int, int]]:
         for left in range(0, width, side):
             if top or left:
                 yield top, left, side
+
+
+def _place(found: list[Tile], tile: Tile, side: int) -> None:
+    """Append what lies in a square of this side: one tile, or those of its quarters."""
+    rows, columns = tile.padded
+    before = found[-1].before + found[-1].padded[0] * found[-1].padded[1] if found else 0
+    if side == TILE_UNIT or rows * columns * PIXELS_BELOW <= before:
+        found.append(replace(tile, before=before))
+        return
+    half = side // 2
+    for down in range(0, tile.height, half):
+        for right in range(0, tile.width, half):
+            height, width = min(half, tile.height - down), min(half, tile.width - right)
+            _place(found, Tile(tile.top + down, tile.left + right, height, width, 0), half)
 
 
 def _phases(channels: int, *phases: int) -> set[int]:

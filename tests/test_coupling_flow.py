@@ -1,4 +1,4 @@
-"""The integer RealNVP: what is pushed is popped, files are as large as the theory says, and hostile data is refused."""
+"""The integer RealNVP: what is pushed is popped, files match theory, hostile data is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from nvpcodec.coupling_coder import CouplingCoder
 from nvpcodec.coupling_flow import Affine, CouplingFlow, squeeze, unsqueeze
-from nvpcodec.coupling_layout import LARGEST_TILE, SMALLEST_TILE, tiles
+from nvpcodec.coupling_layout import LARGEST_TILE, PIXELS_BELOW, TILE_UNIT, tiles
 from nvpcodec.errors import DamagedFileError, ModelError
 from nvpcodec.exact import direct
 from nvpcodec.model import CouplingConfig, Model, load, save
@@ -122,7 +122,7 @@ def test_file_bits_are_theory_and_initial_bits() -> None:
     payload, accounts = CouplingCoder(small_model(), CPU).encode(waves(64, 64))
     assert accounts.stack_bits == 8 * len(payload)
     assert abs(accounts.coder_bits) < 0.004 * accounts.theory_bits + 64
-    dequantized = 2 * 3 * SMALLEST_TILE**2  # all that the first tile pops before it pushes
+    dequantized = 2 * 3 * TILE_UNIT**2  # all that the first tile pops before it pushes
     assert dequantized <= accounts.initial_bits < dequantized + 200
 
 
@@ -144,7 +144,9 @@ def test_tiles_cover_a_region_once(size: tuple[int, int]) -> None:
         assert tile.before == before
         assert max(tile.height, tile.width) <= LARGEST_TILE
         covered[tile.window] += 1
-        before += tile.padded[0] * tile.padded[1]
+        pixels = tile.padded[0] * tile.padded[1]
+        assert pixels == TILE_UNIT**2 or PIXELS_BELOW * pixels <= before
+        before += pixels
     assert (covered == 1).all()
 
 
