@@ -13,7 +13,7 @@ from nvpcodec.coupling_coder import CouplingCoder
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.model import Model
 from nvpcodec.options import Options
-from nvpcodec.phase_coder import PhaseCoder
+from nvpcodec.phase_coder import phase_coder
 from nvpcodec.pixels import Image, Kind, Samples, check_size, image_from_side_data, side_data_to_bytes
 from nvpcodec.regions import cut, region_size
 from nvpcodec.report import Accounts, Report, summarise
@@ -39,7 +39,7 @@ class RegionCoder(Protocol):
 
 
 CODERS: dict[str, Callable[[Model, torch.device], RegionCoder]] = {
-    "phase": PhaseCoder,
+    "phase": phase_coder,
     "realnvp": CouplingCoder,
 }
 

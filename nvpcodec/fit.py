@@ -48,9 +48,10 @@ class Fit:
     corrections: Ints
 
     def apply(self, prediction: Prediction, regressors: Tensor) -> Distribution:
-        return self._corrected(prediction, _moved_mean(prediction, regressors, self.coefficients))
+        return self.corrected(prediction, _moved_mean(prediction, regressors, self.coefficients))
 
-    def _corrected(self, prediction: Prediction, mean: Ints) -> Distribution:
+    def corrected(self, prediction: Prediction, mean: Ints) -> Distribution:
+        """The distributions around means that hold the linear part already."""
         scale = flat_ints(prediction.scale)
         return Distribution(
             mean,
@@ -76,8 +77,10 @@ def flat_ints(x: Tensor) -> Ints:
     return values
 
 
-def estimate(prediction: Prediction, regressors: Tensor, x: Ints, table: BaseTable) -> Fit:
-    """Fit coefficients, then corrections, to the known values x (n,)."""
+def estimate(
+    prediction: Prediction, regressors: Tensor, x: Ints, table: BaseTable
+) -> tuple[Fit, Distribution]:
+    """Coefficients, then corrections, fitted to the known values x (n,); and what they make of the prediction."""
     stride = -(-len(x) // SAMPLED_PIXELS)
     rows = regressors.flatten(1)[:, ::stride].cpu().numpy().astype(np.float64)
     plain_mean = _legal_mean(flat_ints(prediction.mean), prediction)
@@ -90,7 +93,8 @@ def estimate(prediction: Prediction, regressors: Tensor, x: Ints, table: BaseTab
     ):
         coefficients = np.zeros_like(coefficients)
         mean = _moved_mean(prediction, regressors, coefficients)
-    return Fit(coefficients, _corrections(prediction, mean, x, table))
+    fit = Fit(coefficients, _corrections(prediction, mean, x, table))
+    return fit, fit.corrected(prediction, mean)
 
 
 def push_fit(tape: Tape, table: BaseTable, fit: Fit, before: int) -> None:

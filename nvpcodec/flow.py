@@ -5,7 +5,7 @@ encoder's callback knows them, the decoder's pops them off the stack. So both si
 on the same integers in the same order.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -15,8 +15,8 @@ from torch import Tensor
 from nvpcodec import exact
 from nvpcodec.context import Neighbourhood, context_inputs, neighbourhood, normalise, pad_phase, table
 from nvpcodec.layout import COUPLINGS, KEPT, RIGHT, phase_size, scale_sizes
-from nvpcodec.model import PLANES, Model, PhaseConfig
-from nvpcodec.network import CouplingNetwork
+from nvpcodec.model import PLANES, PhaseConfig
+from nvpcodec.network import CouplingNetwork, Layer
 from nvpcodec.tables import (
     ACTIVITY_FACTOR,
     ACTIVITY_FACTOR_BITS,
@@ -56,14 +56,11 @@ Coder = Callable[[Prediction], tuple[Tensor, Tensor]]
 
 
 class PhaseFlow:
-    """The walk over one region. Holds the layers on a device; knows no stack."""
+    """The walk over one region. Holds the layers, by name; knows no stack."""
 
-    def __init__(self, model: Model, device: torch.device, lowering: exact.Lowering) -> None:
-        if not isinstance(model.config, PhaseConfig):
-            raise TypeError("a phase flow needs a phase configuration")
-        self.config = model.config
-        self.device = device
-        self._layers = exact.layers(model, device, lowering)
+    def __init__(self, config: PhaseConfig, layers: Mapping[str, Layer]) -> None:
+        self.config = config
+        self._layers = layers
 
     def walk(self, height: int, width: int, planes: int, coarsest: Tensor, code: Coder) -> Tensor:
         """Planes (1, P, H, W) from the plainly stored scale up, each value asked of `code`."""

@@ -11,25 +11,39 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nvpcodec import exact
 from nvpcodec import fit as fitting
 from nvpcodec.errors import DamagedFileError
-from nvpcodec.exact import find_lowering
 from nvpcodec.fit import flat_ints, is_fitted, plain_distribution
 from nvpcodec.flow import PhaseFlow, Prediction
 from nvpcodec.layout import scale_sizes
-from nvpcodec.model import Model
+from nvpcodec.model import Model, PhaseConfig
 from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
 from nvpcodec.steps import GROWTHS, BaseTable, Distribution, Recorder, pop_symbols, push_symbols
 from nvpcodec.tables import LEGAL
 
 
+def phase_coder(model: Model, device: torch.device) -> "PhaseCoder":
+    """The coder of a phase model on a device whose arithmetic has been tested.
+
+    Raises
+    ------
+    DeviceError
+        The device does not compute the model's integers exactly.
+    """
+    if not isinstance(model.config, PhaseConfig):
+        raise TypeError("a phase coder needs a phase configuration")
+    layers = exact.layers(model, device, exact.find_lowering(model, device))
+    return PhaseCoder(PhaseFlow(model.config, layers), BaseTable(model.tensors["base"]), device)
+
+
 class PhaseCoder:
     """Codes planes Y, Co, Cg or a single grey one."""
 
-    def __init__(self, model: Model, device: torch.device) -> None:
-        self._flow = PhaseFlow(model, device, find_lowering(model, device))
-        self._table = BaseTable(model.tensors["base"])
+    def __init__(self, flow: PhaseFlow, table: BaseTable, device: torch.device) -> None:
+        self._flow = flow
+        self._table = table
         self._device = device
         self._observer: Callable[[Distribution, Ints], None] | None = None
 
@@ -108,9 +122,8 @@ class PhaseCoder:
         if is_fitted(prediction):
             with clock.stage("fit"):
                 regressors = prediction.regressors()
-                fit = fitting.estimate(prediction, regressors, x, self._table)
+                fit, distribution = fitting.estimate(prediction, regressors, x, self._table)
                 fitting.push_fit(recorder, self._table, fit, before)
-                distribution = fit.apply(prediction, regressors)
         else:
             distribution = plain_distribution(prediction)
         if self._observer is not None:

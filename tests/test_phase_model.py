@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nvpcodec.model import Model, PhaseConfig
-from nvpcodec.phase_coder import PhaseCoder
+from nvpcodec.phase_coder import phase_coder
 from nvpcodec.tables import LEGAL
 from nvpcodec.train.base_table import base_table, logistic
 from nvpcodec.train.phase_model import PhaseModel, log_mass
@@ -121,7 +121,7 @@ def test_the_integer_twin_costs_what_the_float_model_says() -> None:
     tensors = {"base": base_table(logistic)}
     for spec in TINY.layers():
         tensors |= integer_layer(spec.name, model.layer(spec.name))
-    coder = PhaseCoder(Model("phase", TINY, tensors), torch.device("cpu"))
+    coder = phase_coder(Model("phase", TINY, tensors), torch.device("cpu"))
     accounts = coder.encode(planes[0].numpy().astype(np.int32))[1]
     with torch.no_grad():
         float_bits = -model.log_prob(planes).item() / math.log(2)

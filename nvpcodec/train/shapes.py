@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from nvpcodec.model import Model
-from nvpcodec.phase_coder import PhaseCoder
+from nvpcodec.phase_coder import phase_coder
 from nvpcodec.stack import Ints
 from nvpcodec.steps import Distribution
 from nvpcodec.tables import SCALE_MIN_LOG2, SCALE_STEPS_PER_OCTAVE, SCALES, SHIFT_UNIT
@@ -47,7 +47,7 @@ def fit_shapes(model: Model, images: Iterable[Ints]) -> Shapes:
         for index in np.unique(d.scale):
             errors[index].append(error[inside & (d.scale == index)])
 
-    coder = PhaseCoder(model, torch.device("cpu"))
+    coder = phase_coder(model, torch.device("cpu"))
     for planes in images:
         coder.observe(planes, note)
     return Shapes(
