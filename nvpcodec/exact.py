@@ -128,7 +128,7 @@ def known_answer(lowering: Lowering, device: torch.device, outputs: int, channel
         torch.from_numpy(x.astype(np.float32)).to(device).contiguous(memory_format=torch.channels_last),
         torch.from_numpy(weight.astype(np.float32)).to(device).contiguous(memory_format=torch.channels_last),
     )
-    return bool(np.array_equal(got.cpu().numpy().astype(np.int64), _reference(x, weight)))
+    return bool(np.array_equal(got.cpu().numpy(), _reference(x, weight)))
 
 
 def _reference(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.int64]:

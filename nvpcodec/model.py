@@ -226,7 +226,9 @@ def load(path: Path) -> Model:
         kind = record.pop("kind")
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
         config = CONFIGS[kind](**fields)
-    except (KeyError, TypeError, ValueError) as cause:
+        if any(_types(fields.get(k, v)) != _types(v) for k, v in asdict(CONFIGS[kind]()).items()):
+            raise TypeError("a field is of another type")
+    except (AttributeError, KeyError, TypeError, ValueError) as cause:
         raise ModelError(f"the weights file {path} has no valid configuration") from cause
     return Model(kind, config, tensors)
 
@@ -238,6 +240,11 @@ def save(model: Model, folder: Path, name: str) -> Path:
     path = folder / f"{name}-{model.model_id.hex()}.safetensors"
     save_file(dict(model.tensors), str(path), metadata={"config": model.config_json()})
     return path
+
+
+def _types(value: object) -> object:
+    """What tells one number from two, and whole ones from others."""
+    return tuple(map(type, value)) if isinstance(value, tuple) else type(value)
 
 
 def _tensor(

@@ -183,7 +183,9 @@ def test_the_growth_wastes_little_and_is_the_same_each_time() -> None:
         tape = Recorder(TABLE.costs)
         x = np.random.default_rng(1).integers(90, 110, count).astype(np.int32)
         for start in range(0, count, 500):
-            push_symbols(tape, TABLE, same(500, 1600, 40, (0, 255)), x[start : start + 500], count - start - 500)
+            push_symbols(
+                tape, TABLE, same(500, 1600, 40, (0, 255)), x[start : start + 500], count - start - 500
+            )
         return tape
 
     few, many = recorder(500).best_growth(), recorder(20000).best_growth()
