@@ -24,6 +24,7 @@ from common import (
     load_all,
     peer_names,
 )
+from float_theory import float_bits
 
 NAME_WIDTH = 20
 
@@ -35,6 +36,7 @@ class Ledger:
     dims: int
     file: float
     theory: float  # -log2 p of the integer model
+    float_theory: float | None  # the same of the float model, None where it is not known
     coder: float  # what the stack holds beyond the theory and the initial bits
     initial: float  # popped before enough was pushed
     side: float  # fitted coefficients and the like, in front of the stack
@@ -73,6 +75,7 @@ def measure(picture: Picture, coder: Codec) -> Result:
             dims=picture.dims,
             file=bits,
             theory=report.theory_bits,
+            float_theory=float_bits(coder.name, picture) if report.theory_bits else None,
             coder=report.coder_bits,
             initial=report.initial_bits,
             side=report.side_bits,
@@ -108,13 +111,14 @@ def total_bits_per_dim(results: Sequence[Result]) -> float:
 
 def total_ledger(ledgers: Sequence[Ledger]) -> Ledger:
     """All files as if they were one."""
-    return Ledger(**{f.name: sum(getattr(ledger, f.name) for ledger in ledgers) for f in fields(Ledger)})
+    columns = {f.name: [getattr(ledger, f.name) for ledger in ledgers] for f in fields(Ledger)}
+    return Ledger(**{name: None if None in column else sum(column) for name, column in columns.items()})
 
 
 def print_ledgers(name: str, named: Sequence[tuple[str, Ledger]], total: Ledger) -> None:
     """Theory beside the achieved file, both in bits/dim, and the difference between them in bits."""
-    print(f"\n{name}: theory (-log2 p of the integer model) and file in bits/dim; the difference in bits")
-    columns = ["theory", "file", "gap %", "coder", "initial", "side", "container"]
+    print(f"\n{name}: -log2 p of float and integer model and the file in bits/dim; theory to file in bits")
+    columns = ["float", "theory", "file", "gap %", "coder", "initial", "side", "container"]
     table = Table("image", columns, NAME_WIDTH)
     for picture, ledger in named:
         table.row(picture, _ledger_cells(ledger))
@@ -126,6 +130,7 @@ def _ledger_cells(ledger: Ledger) -> list[str]:
     gap = ledger.gap_percent
     parts = (ledger.coder, ledger.initial, ledger.side, ledger.container)
     return [
+        "-" if ledger.float_theory is None else f"{ledger.float_theory / ledger.dims:.4f}",
         f"{ledger.theory / ledger.dims:.4f}",
         f"{ledger.file / ledger.dims:.4f}",
         "-" if gap is None else f"{gap:.3f}",
@@ -136,7 +141,9 @@ def _ledger_cells(ledger: Ledger) -> list[str]:
 def ledger_summary(ledger: Ledger) -> dict[str, float | None]:
     parts = asdict(ledger)
     dims = parts.pop("dims")
+    float_theory = parts.pop("float_theory")
     return {
+        "float_bits_per_dim": None if float_theory is None else float_theory / dims,
         "theory_bits_per_dim": ledger.theory / dims,
         "file_bits_per_dim": ledger.file / dims,
         "gap_percent": ledger.gap_percent,

@@ -80,7 +80,7 @@ def flat_ints(x: Tensor) -> Ints:
 def estimate(
     prediction: Prediction, regressors: Tensor, x: Ints, table: BaseTable
 ) -> tuple[Fit, Distribution]:
-    """Coefficients, then corrections, fitted to the known values x (n,); and what they make of the prediction."""
+    """Coefficients, then corrections, fitted to the known values x (n,); and the distributions they make."""
     stride = -(-len(x) // SAMPLED_PIXELS)
     rows = regressors.flatten(1)[:, ::stride].cpu().numpy().astype(np.float64)
     plain_mean = _legal_mean(flat_ints(prediction.mean), prediction)

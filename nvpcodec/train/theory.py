@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 def float_bits(model: Model, state: Path, planes: Ints) -> float:
-    """-log2 p of int32 planes (P, H, W) under the float weights of a training state, for the model made of them.
+    """-log2 p of int32 planes (P, H, W) under the float weights, in a training state, that the model has.
 
     A phase flow is walked like the integer one, fits and tables included, with layers that round nothing. A
     RealNVP's density is taken at one sample of the dequantization noise.
@@ -46,7 +46,7 @@ def _float_coder(trained: PhaseModel, table: BaseTable) -> PhaseCoder:
 
 
 def _in_integer_units(conv: Conv) -> Layer:
-    """The layer on activations that count in steps of 2^-5, as the integer layers' do, but rounded nowhere."""
+    """The layer on activations that count in steps of 2^-5, as integer layers' do, but rounded nowhere."""
 
     def layer(*inputs: Tensor | None) -> Tensor:
         out: Tensor = conv(*(None if x is None else x / ACTIVATION_UNIT for x in inputs))
