@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 from common import (
     BITS_PER_BYTE,
@@ -111,8 +111,17 @@ def total_bits_per_dim(results: Sequence[Result]) -> float:
 
 def total_ledger(ledgers: Sequence[Ledger]) -> Ledger:
     """All files as if they were one."""
-    columns = {f.name: [getattr(ledger, f.name) for ledger in ledgers] for f in fields(Ledger)}
-    return Ledger(**{name: None if None in column else sum(column) for name, column in columns.items()})
+    known = [ledger.float_theory for ledger in ledgers if ledger.float_theory is not None]
+    return Ledger(
+        dims=sum(ledger.dims for ledger in ledgers),
+        file=sum(ledger.file for ledger in ledgers),
+        theory=sum(ledger.theory for ledger in ledgers),
+        float_theory=sum(known) if len(known) == len(ledgers) else None,
+        coder=sum(ledger.coder for ledger in ledgers),
+        initial=sum(ledger.initial for ledger in ledgers),
+        side=sum(ledger.side for ledger in ledgers),
+        container=sum(ledger.container for ledger in ledgers),
+    )
 
 
 def print_ledgers(name: str, named: Sequence[tuple[str, Ledger]], total: Ledger) -> None:
