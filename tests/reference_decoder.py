@@ -606,17 +606,37 @@ PHASES_OF = {"A": (1, 2), "B": (0, 3), "R": (1, 3), "L": (0, 2)}
 ORDERS = ("ABARLK", "ABARLK", "ABAB")
 
 
-def tiles(height: int, width: int) -> list[tuple[int, int, int, int]]:
-    """Row, column, and sides inside of the region, in the encoder's order."""
-    squares = [(0, 0, 16)]
-    for side in (16, 32, 64, 128):
+@dataclass(frozen=True)
+class Tile:
+    """Row and column, sides that are coded, and pixels of the tiles before it in the list."""
+
+    y: int
+    x: int
+    size: tuple[int, int]
+    pixels: int
+
+
+def tiles(height: int, width: int) -> list[Tile]:
+    """The list of tiles, in the encoder's order."""
+    squares = [(0, 0, 8)]
+    for side in (8, 16, 32, 64, 128):
         squares += [(0, side, side), (side, 0, side), (side, side, side)]
     squares += [(y, x, 256) for y in range(0, height, 256) for x in range(0, width, 256) if y or x]
-    return [
-        (y, x, min(side, height - y), min(side, width - x))
-        for y, x, side in squares
-        if y < height and x < width
-    ]
+    found: list[Tile] = []
+    pixels = 0
+    waiting = squares[::-1]
+    while waiting:
+        y, x, side = waiting.pop()
+        if y >= height or x >= width:
+            continue
+        size = -(-min(side, height - y) // 8) * 8, -(-min(side, width - x) // 8) * 8
+        if side == 8 or 2 * math.prod(size) <= pixels:
+            found.append(Tile(y, x, size, pixels))
+            pixels += math.prod(size)
+        else:
+            half = side // 2
+            waiting += [(y + dy, x + dx, half) for dy in (half, 0) for dx in (half, 0)]
+    return found
 
 
 def changed_channels(coupling: str, channels: int) -> list[int]:
@@ -633,15 +653,13 @@ class RealNvp:
     planes: int
 
     def region(self, height: int, width: int) -> Ints:
-        region = np.zeros((self.planes, height, width), np.int64)
-        found, before = [], 0
-        for y, x, h, w in tiles(height, width):
-            coded = -(-h // 8) * 8, -(-w // 8) * 8
-            found.append((y, x, h, w, coded, before))
-            before += self.planes * math.prod(coded)
-        for y, x, h, w, coded, before in reversed(found):
-            region[:, y : y + h, x : x + w] = self.tile(coded, before)[:, :h, :w]
-        return region
+        planes = np.zeros((self.planes, height, width), np.int64)
+        for tile in reversed(tiles(height, width)):
+            window = planes[:, tile.y : tile.y + tile.size[0], tile.x : tile.x + tile.size[1]]
+            window[:] = self.tile(tile.size, self.planes * tile.pixels)[
+                :, : window.shape[1], : window.shape[2]
+            ]
+        return planes
 
     def tile(self, size: tuple[int, int], before: int) -> Ints:
         """Pixels (planes, *size) of a tile."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from nvpcodec import coupling_flow, fit, layout, model, stack, steps, tables
+from nvpcodec import coupling_flow, coupling_layout, fit, layout, model, stack, steps, tables
 from nvpcodec.pixels import Kind
 from nvpcodec.stack import Stack
 from tests import reference_decoder
@@ -24,19 +25,19 @@ def numbers(title: str) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("title", "entries"),
+    ("title", "entries", "second"),
     [
-        ("growths", steps.GROWTHS),
-        ("radius", tables.SCALE_RADIUS),
-        ("fineness", tables.SCALE_FINENESS),
-        ("misses", steps.MISS_MASSES),
-        ("thresholds", tables.ACTIVITY_THRESHOLDS),
-        ("reciprocal", tables.ACTIVITY_RECIPROCAL),
-        ("factor", tables.ACTIVITY_FACTOR),
+        ("growths", steps.GROWTHS, reference_decoder.GROWTHS),
+        ("radius", tables.SCALE_RADIUS, reference_decoder.RADIUS),
+        ("fineness", tables.SCALE_FINENESS, reference_decoder.FINENESS),
+        ("misses", steps.MISS_MASSES, reference_decoder.MISSES),
+        ("thresholds", tables.ACTIVITY_THRESHOLDS, reference_decoder.THRESHOLDS),
+        ("reciprocal", tables.ACTIVITY_RECIPROCAL, reference_decoder.RECIPROCAL),
+        ("factor", tables.ACTIVITY_FACTOR, reference_decoder.FACTOR),
     ],
 )
-def test_tables_are_those_of_the_program(title: str, entries: tuple[int, ...]) -> None:
-    assert numbers(title) == list(entries)
+def test_tables_are_those_of_the_program(title: str, entries: tuple[int, ...], second: Sequence[int]) -> None:
+    assert numbers(title) == list(entries) == list(second)
 
 
 @pytest.mark.parametrize(("title", "phases"), [("taps of phase 3", (3,)), ("taps of phases 1 and 2", (1, 2))])
@@ -85,6 +86,14 @@ def test_taps_are_those_of_the_program(title: str, phases: tuple[int, ...]) -> N
 def test_limits_are_those_of_the_program(sentence: str, holds: bool) -> None:
     assert sentence in FLOW_TEXT
     assert holds
+
+
+def test_squares_are_those_of_the_program() -> None:
+    assert "the square of side 8 at row 0" in FLOW_TEXT
+    assert "or 2 * h * w <= `pixels`" in FLOW_TEXT
+    for size in ((1, 1), (40, 33), (300, 270), (513, 9)):
+        program = [(t.top, t.left, t.padded, t.before) for t in coupling_layout.tiles(*size)]
+        assert program == [(t.y, t.x, t.size, t.pixels) for t in reference_decoder.tiles(*size)]
 
 
 def test_the_cells_of_the_example() -> None:

@@ -33,7 +33,7 @@ def realnvp_model(dequant_bits: int) -> Model:
 
 
 def random_model(kind: str, config: Config) -> Model:
-    """A model of random weights, large enough that every clamp is reached."""
+    """A model of random weights, so large that every clamp is reached, as `tests.models` avoids."""
     generator = np.random.default_rng(11)
     tensors: dict[str, npt.NDArray[np.generic]] = {"base": base_table(logistic)}
     for spec in config.layers():
