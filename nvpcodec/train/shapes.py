@@ -38,7 +38,7 @@ class Shapes:
 
 
 def fit_shapes(model: Model, images: Iterable[Ints]) -> Shapes:
-    """Shapes from the errors that the model makes on images given as int32 planes (P, H, W)."""
+    """Shapes from the errors that the model makes on int32 planes (P, H, W); a logistic where it makes none."""
     errors: list[list[NDArray[np.int64]]] = [[] for _ in range(SCALES)]
 
     def note(d: Distribution, x: Ints) -> None:
@@ -57,10 +57,10 @@ def fit_shapes(model: Model, images: Iterable[Ints]) -> Shapes:
 
 def _mixture(index: int, errors: NDArray[np.int64]) -> tuple[int, NDArray[np.float64]]:
     """How many symbols there were, and the weights that expectation-maximisation gives them."""
+    if not len(errors):
+        return 0, np.where(WIDTHS == 1, 1.0, 0.0)
     weights = np.where(WIDTHS == 1, 1.0, 0.02)
     weights /= weights.sum()
-    if not len(errors):
-        return 0, weights
     sample = errors[:: -(-len(errors) // MAX_SAMPLES)].astype(np.float64)
     widths = SHIFT_UNIT * 2 ** (index / SCALE_STEPS_PER_OCTAVE + SCALE_MIN_LOG2) * WIDTHS
     above, below = (sample[:, None] + 8) / widths, (sample[:, None] - 8) / widths
