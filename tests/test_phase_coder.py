@@ -1,0 +1,81 @@
+"""One region through the phase flow: values come back, accounts are true, hostile payloads are refused."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from nvpcodec.errors import DamagedFileError
+from nvpcodec.phase_coder import PhaseCoder, phase_coder
+from nvpcodec.stack import Ints
+from nvpcodec.steps import GROWTHS, Distribution
+from nvpcodec.tables import LEGAL
+from tests.models import small_model
+
+
+@cache
+def coder() -> PhaseCoder:
+    return phase_coder(small_model(), torch.device("cpu"))
+
+
+def waves(count: int, height: int, width: int) -> Ints:
+    rows, columns = np.mgrid[:height, :width]
+    grain = np.random.default_rng(1).integers(-2, 3, (count, height, width))
+    smooth = [100 + 60 * np.sin(rows / 9 + c) * np.cos(columns / (7 + c)) for c in range(count)]
+    return (np.rint(np.stack(smooth)) + grain).astype(np.int32)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (1, 40), (40, 1), (17, 30), (130, 132)])
+def test_planes_come_back(count: int, size: tuple[int, int]) -> None:
+    planes = waves(count, *size)
+    payload, accounts = coder().encode(planes)
+    assert np.array_equal(coder().decode(payload, count, *size), planes)
+    assert payload[0] < len(GROWTHS)
+    assert 8 * len(payload) == accounts.stack_bits + accounts.side_bits
+
+
+def test_extreme_values_come_back() -> None:
+    generator = np.random.default_rng(2)
+    planes = np.stack([generator.choice(ends, (131, 129)) for ends in LEGAL]).astype(np.int32)
+    payload, _ = coder().encode(planes)
+    assert np.array_equal(coder().decode(payload, 3, 131, 129), planes)
+
+
+def test_accounts_are_true() -> None:
+    """The observed distributions explain nearly all of the theory, and the coder needs little beyond it."""
+    planes = waves(3, 120, 110)
+    seen: list[tuple[Distribution, Ints]] = []
+    coder().observe(planes, lambda d, x: seen.append((d, x)))
+    _, accounts = coder().encode(planes)
+    values = sum(len(x) for _, x in seen)
+    assert planes.size - 3 * 16 <= values < planes.size
+    assert 0 <= accounts.coder_bits < 0.01 * accounts.theory_bits + 64
+    assert accounts.initial_bits < 200
+    assert set(accounts.seconds) == {"network", "fit", "distribution", "stack"}
+
+
+@pytest.mark.parametrize("payload", [b"", bytes([len(GROWTHS)]), b"\xff\x01\x02", bytes([3]) + bytes(8)])
+def test_a_payload_that_does_not_begin_like_one_is_refused(payload: bytes) -> None:
+    with pytest.raises(DamagedFileError):
+        coder().decode(payload, 3, 20, 20)
+
+
+def test_trailing_words_are_refused() -> None:
+    payload, _ = coder().encode(waves(1, 20, 20))
+    with pytest.raises(DamagedFileError):
+        coder().decode(payload + b"\x01\x02\x03\x04", 1, 20, 20)
+
+
+def test_random_payloads_never_end_in_another_error() -> None:
+    generator = np.random.default_rng(7)
+    for length in (1, 5, 40, 3000):
+        stream = (
+            bytes([length % len(GROWTHS)]) + generator.integers(1, 256, length).astype(np.uint8).tobytes()
+        )
+        for count in (1, 3):
+            with pytest.raises(DamagedFileError):
+                coder().decode(stream, count, 34, 27)
