@@ -20,7 +20,7 @@ CONFIG = PhaseConfig(levels=2, width=8, blocks=(1, 1), head_width=8, handed_widt
 
 
 def random_tensors(seed: int = 5) -> dict[str, NDArray[Any]]:
-    """Tensors of `CONFIG`; the last layer of each head is damped, so that predictions stay near the pixels."""
+    """Tensors of `CONFIG`; the last layer of each head is damped, so that predictions stay near."""
     generator = np.random.default_rng(seed)
     tensors: dict[str, NDArray[Any]] = {"base": _base().copy()}
     for spec in CONFIG.layers():

@@ -158,7 +158,7 @@ def test_sums_are_exact() -> None:
 
 
 def test_a_mean_far_out_keeps_the_sums_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network may predict up to 2^16 sixteenths beyond a plane's values; the fit must not take over that."""
+    """A network may predict up to 2^16 sixteenths beyond a plane's values; the fit ignores that."""
     targets: list[NDArray[np.int64]] = []
 
     def noted(_rows: NDArray[np.float64], target: NDArray[np.int64], _weights: object) -> Ints:
@@ -214,7 +214,7 @@ def test_weights_are_small_integers() -> None:
 
 
 def test_scales_in_sixteenths_are_far_from_a_rounding_boundary() -> None:
-    """Another platform's power cannot change an entry: int() and // act far from whole numbers, or on them."""
+    """Another platform's power cannot change an entry: all lie far from whole numbers, or on them."""
     for i in range(SCALES):
         value = 2 ** (i / 6 + 9)
         if i % 6:
@@ -251,7 +251,7 @@ def test_hostile_coefficients_are_refused() -> None:
 
 
 def test_an_encoder_never_makes_what_a_decoder_refuses() -> None:
-    """Equal rows could share any sum; damping keeps the coefficients small, and what is too large becomes 0."""
+    """Equal rows could share any sum; damping keeps them small, and what is too large becomes 0."""
     row = np.random.default_rng(1).integers(-3, 4, 5000)
     rows = np.repeat(row[None], 60, 0).astype(np.float64)
     target = (row * 16 * 4000).astype(np.int64) << 6

@@ -121,7 +121,7 @@ def test_the_id_is_that_of_the_content(tmp_path: Path) -> None:
     path = save(model, tmp_path, "one")
     assert path.name == f"one-{model.model_id.hex()}.safetensors"
     assert load(path).model_id == model.model_id
-    backwards = dict(reversed(model.tensors.items()))
+    backwards = {name: model.tensors[name] for name in reversed(list(model.tensors))}
     assert Model("phase", CONFIG, backwards).model_id == model.model_id
     other = tmp_path / "other.safetensors"
     save_file(backwards, str(other), metadata={"more": "than that", "config": model.config_json()})

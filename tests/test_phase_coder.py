@@ -25,7 +25,8 @@ def waves(count: int, height: int, width: int) -> Ints:
     rows, columns = np.mgrid[:height, :width]
     grain = np.random.default_rng(1).integers(-2, 3, (count, height, width))
     smooth = [100 + 60 * np.sin(rows / 9 + c) * np.cos(columns / (7 + c)) for c in range(count)]
-    return (np.rint(np.stack(smooth)) + grain).astype(np.int32)
+    planes: Ints = (np.rint(np.stack(smooth)) + grain).astype(np.int32)
+    return planes
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def same(count: int, mean: int, scale: int, legal: tuple[int, int]) -> Distribut
 def some_means(low: int, high: int) -> list[int]:
     """Both ends and what lies beside them, in sixteenths, and some between."""
     ends = [16 * low + i for i in (0, 1, 7, 8, 9, 16)] + [16 * high - i for i in (0, 1, 7, 8, 9, 16)]
-    return ends + np.random.default_rng(1).integers(16 * low, 16 * high + 1, 4).tolist()
+    return ends + [int(m) for m in np.random.default_rng(1).integers(16 * low, 16 * high + 1, 4)]
 
 
 @pytest.mark.parametrize("legal", RANGES)
@@ -175,7 +176,7 @@ def test_literal_miss_masses() -> None:
     assert MISS_MASSES[:5] == (55109, 46341, 38968, 32768, 27554)
     assert MISS_MASSES[-1] == 2
     assert len(MISS_MASSES) == 60
-    assert all(a >= b for a, b in zip(MISS_MASSES, MISS_MASSES[1:], strict=False))
+    assert all(a >= b for a, b in pairwise(MISS_MASSES))
 
 
 def test_the_growth_wastes_little_and_is_the_same_each_time() -> None:
