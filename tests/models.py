@@ -19,10 +19,15 @@ from nvpcodec.train.base_table import base_table, logistic
 CONFIG = PhaseConfig(levels=2, width=8, blocks=(1, 1), head_width=8, handed_width=4)
 
 
-def random_tensors(seed: int = 5) -> dict[str, NDArray[Any]]:
-    """Tensors of `CONFIG`; the last layer of each head is damped, so that predictions stay near."""
-    generator = np.random.default_rng(seed)
-    tensors: dict[str, NDArray[Any]] = {"base": _base().copy()}
+def random_tensors() -> dict[str, NDArray[Any]]:
+    """Tensors of `CONFIG`, a copy of one's own; the last layer of each head is damped."""
+    return {name: tensor.copy() for name, tensor in _tensors().items()}
+
+
+@cache
+def _tensors() -> dict[str, NDArray[Any]]:
+    generator = np.random.default_rng(5)
+    tensors: dict[str, NDArray[Any]] = {"base": base_table(logistic)}
     for spec in CONFIG.layers():
         fan_in = sum(channels * size**2 for channels, size in spec.inputs)
         for i, (channels, size) in enumerate(spec.inputs):
@@ -32,11 +37,6 @@ def random_tensors(seed: int = 5) -> dict[str, NDArray[Any]]:
         tensors[f"{spec.name}.bias"] = generator.integers(-512, 513, spec.outputs).astype(np.int32)
         tensors[f"{spec.name}.shift"] = np.full(spec.outputs, shift, np.int8)
     return tensors
-
-
-@cache
-def _base() -> NDArray[np.int32]:
-    return base_table(logistic)
 
 
 @cache
