@@ -112,8 +112,8 @@ def test_no_prediction_depends_on_what_is_not_decoded(size: tuple[int, int], cou
     assert changes > len(before) // 2, "later predictions do depend on it"
 
 
-def test_operands_stay_exact() -> None:
-    """With extreme pixels, float64 layers and all that is around them give the same as float32."""
+def test_predictions_of_extreme_pixels_are_whole_numbers() -> None:
+    """With extreme pixels all that a prediction holds is whole numbers below 2^24."""
     generator = np.random.default_rng(3)
     x = np.stack([generator.choice(ends, (24, 21)) for ends in LEGAL]).astype(np.int32)
     first, regressors, _ = predictions(x)
