@@ -19,7 +19,6 @@ from nvpcodec.regions import cut, region_size
 from nvpcodec.report import Accounts, Report, summarise
 from nvpcodec.stack import Ints
 
-FLOW_KINDS = {Kind.GREY, Kind.GREY_ALPHA, Kind.RGB, Kind.RGBA}
 ALPHA_KINDS = {Kind.GREY_ALPHA, Kind.RGBA}
 
 #: Plain coding of a region down to this share of its samples is not worth a network's time.
@@ -118,7 +117,7 @@ def _encode_region(
     samples: Samples, kind: Kind, bit_depth: int, options: Options
 ) -> tuple[RegionPart, Accounts]:
     """The region in the smallest of the modes that are worth trying."""
-    if kind not in FLOW_KINDS or bit_depth != 8:
+    if kind not in container.FLOW_KINDS or bit_depth != 8:
         return _plain_part(samples, bit_depth)
     estimate = plain.estimate(samples, bit_depth)
     tried = []

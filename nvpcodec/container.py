@@ -30,6 +30,9 @@ GREY, GREY_ALPHA, RGB, RGBA, PALETTE, BILEVEL = range(6)
 CHANNELS = {GREY: 1, GREY_ALPHA: 2, RGB: 3, RGBA: 4, PALETTE: 1, BILEVEL: 1}
 BIT_DEPTHS = {GREY: (8, 16), GREY_ALPHA: (8, 16), RGB: (8, 16), RGBA: (8, 16), PALETTE: (8,), BILEVEL: (1,)}
 
+#: Kinds whose regions a flow can code, at 8 bits.
+FLOW_KINDS = frozenset({GREY, GREY_ALPHA, RGB, RGBA})
+
 MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_FLOW = 0, 1, 2, 16
 MODES = frozenset({MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_FLOW})
 
@@ -417,6 +420,8 @@ def _check_regions(header: Header) -> None:
     if max(header.side_bytes, *(region.payload_bytes for region in header.regions)) > MAX_LENGTH:
         raise FormatError(f"a part of the file is longer than the format's {MAX_LENGTH} bytes")
     uses_flow = any(region.mode == MODE_FLOW for region in header.regions)
+    if uses_flow and (header.kind not in FLOW_KINDS or header.bit_depth != 8):
+        raise FormatError("flow regions hold grey or colour samples of 8 bits; this image has others")
     if uses_flow != (header.model_id is not None):
         raise FormatError("a model id must be there exactly if a region uses the flow")
     if header.model_id is not None and len(header.model_id) != MODEL_ID_BYTES:

@@ -117,14 +117,12 @@ def from_bytes(data: bytes) -> Stack:
     Raises
     ------
     DamagedFileError
-        The data is no whole number of words, or ends in a zero word.
+        The data ends in a zero byte, which no stack does.
     """
-    if len(data) % 4:
-        data = data + bytes(-len(data) % 4)
-    words = np.frombuffer(data, "<u4").astype(np.uint32)
-    if len(words) and words[-1] == 0:
-        raise DamagedFileError("the coded data ends in a zero word; get a good copy of the file")
-    return Stack(words)
+    if data.endswith(b"\0"):
+        raise DamagedFileError("the coded data ends in a zero byte; get a good copy of the file")
+    padded = data + bytes(-len(data) % 4)
+    return Stack(np.frombuffer(padded, "<u4").astype(np.uint32))
 
 
 def to_bytes(stack: Stack) -> bytes:

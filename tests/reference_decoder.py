@@ -220,9 +220,9 @@ def to_rgb(y: Ints, co: Ints, cg: Ints) -> Ints:
 
 class Stack:
     def __init__(self, data: bytes) -> None:
+        require(not data.endswith(b"\0"), "the last byte is 0")
         padded = data + bytes(-len(data) % 4)
         self.words = list(struct.unpack(f"<{len(padded) // 4}I", padded))
-        require(not self.words or self.words[-1] != 0, "the last word is 0")
         self.state = 0
         while self.state < 1 << 32 and self.words:
             self.state = self.state << 32 | self.words.pop()

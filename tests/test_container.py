@@ -56,12 +56,14 @@ def containers(draw: st.DrawFn) -> Container:
     rows, columns = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     region_height, region_width = -(-height // rows), -(-width // columns)
     count = -(-height // region_height) * -(-width // region_width)
-    part = st.builds(RegionPart, st.sampled_from(sorted(container.MODES)), st.binary(max_size=20))
+    bit_depth = draw(st.sampled_from(container.BIT_DEPTHS[kind]))
+    modes = container.MODES if kind in container.FLOW_KINDS and bit_depth == 8 else {0, 1, 2}
+    part = st.builds(RegionPart, st.sampled_from(sorted(modes)), st.binary(max_size=20))
     regions = tuple(draw(st.lists(part, min_size=count, max_size=count)))
     flow = any(region.mode == container.MODE_FLOW for region in regions)
     return Container(
         kind=kind,
-        bit_depth=draw(st.sampled_from(container.BIT_DEPTHS[kind])),
+        bit_depth=bit_depth,
         width=width,
         height=height,
         region_height=region_height,
@@ -316,3 +318,24 @@ def test_limits_of_the_geometry() -> None:
         write(dataclasses.replace(ICON, width=side + 1, region_width=side + 1))
     with pytest.raises(FormatError, match="use larger regions"):
         write(dataclasses.replace(ICON, height=2**20 + 1, region_height=1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "bit_depth"),
+    [(container.GREY, 16), (container.RGB, 16), (container.PALETTE, 8), (container.BILEVEL, 1)],
+)
+def test_a_flow_codes_grey_and_colour_of_eight_bits_only(kind: int, bit_depth: int) -> None:
+    flow = Container(
+        kind=kind,
+        bit_depth=bit_depth,
+        width=3,
+        height=2,
+        region_height=2,
+        region_width=3,
+        model_id=bytes(8),
+        side_data=b"",
+        regions=(RegionPart(container.MODE_FLOW, b"payload"),),
+        pixel_checksum=0,
+    )
+    with pytest.raises(FormatError, match="flow regions"):
+        write(flow)

@@ -1,4 +1,4 @@
-"""The float phase flow against the definitions: masses, inverse, triangular Jacobian, and its integer twin."""
+"""The float phase flow against the definitions: masses, inverse, triangular Jacobian, integer twin."""
 
 from __future__ import annotations
 

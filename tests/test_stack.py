@@ -168,9 +168,10 @@ def test_zero_bytes_at_the_end_are_left_out() -> None:
     assert to_bytes(stack)[-1] != 0
 
 
-def test_a_zero_word_at_the_end_is_refused() -> None:
-    with pytest.raises(DamagedFileError, match="zero word"):
-        from_bytes(bytes(8))
+@pytest.mark.parametrize("zeros", [1, 3, 4, 8])
+def test_zero_bytes_at_the_end_are_refused(zeros: int) -> None:
+    with pytest.raises(DamagedFileError, match="zero byte"):
+        from_bytes(b"\x05\x07" + bytes(zeros))
 
 
 def test_what_is_left_is_refused() -> None:

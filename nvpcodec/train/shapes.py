@@ -38,7 +38,7 @@ class Shapes:
 
 
 def fit_shapes(model: Model, images: Iterable[Ints]) -> Shapes:
-    """Shapes from the errors that the model makes on int32 planes (P, H, W); a logistic where it makes none."""
+    """Shapes from the errors that the model makes on int32 planes (P, H, W); logistic where it makes none."""
     errors: list[list[NDArray[np.int64]]] = [[] for _ in range(SCALES)]
 
     def note(d: Distribution, x: Ints) -> None:
