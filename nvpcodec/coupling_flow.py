@@ -34,12 +34,14 @@ from nvpcodec.coupling_layout import (
     scale_channels,
     tiles,
 )
+from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import DamagedFileError, UnsupportedImageError
 from nvpcodec.layout import PHASES
 from nvpcodec.model import CouplingConfig, Model
 from nvpcodec.network import CouplingNetwork
+from nvpcodec.recorder import Recorder
 from nvpcodec.stack import Ints, Stack
-from nvpcodec.steps import BaseTable, Distribution, Recorder, pop_symbols, push_symbols
+from nvpcodec.steps import pop_symbols, push_symbols
 from nvpcodec.tables import ACTIVATION_MAX, ACTIVATION_MIN, LEGAL
 
 Values = NDArray[np.int64]

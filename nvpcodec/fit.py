@@ -15,11 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.fixedpoint import FLOAT32_EXACT
 from nvpcodec.flow import Prediction
+from nvpcodec.recorder import Recorder
 from nvpcodec.stack import Ints, Stack
-from nvpcodec.steps import BaseTable, Distribution, Tape, pop_symbols, push_symbols
+from nvpcodec.steps import pop_symbols, push_symbols
 from nvpcodec.tables import SCALES, SHIFT_UNIT
 
 #: Phases with fewer pixels are not fitted: the coefficients would cost more than they save.
@@ -97,14 +99,14 @@ def estimate(
     return fit, fit.corrected(prediction, mean)
 
 
-def push_fit(tape: Tape, table: BaseTable, fit: Fit, before: int) -> None:
+def push_fit(recorder: Recorder, table: BaseTable, fit: Fit, before: int) -> None:
     """Coefficients as symbols around zero whose scale comes first, corrections as uniform integers."""
     spreads = [_coefficients(len(fit.coefficients), s) for s in range(SCALES)]
     costs = [int(table.costs[table.masses(d, fit.coefficients)].sum()) for d in spreads]
     spread = int(np.argmin(costs))
-    tape.push(np.array([spread], np.int32), SCALES)
-    push_symbols(tape, table, spreads[spread], fit.coefficients, before)
-    tape.push(fit.corrections - CORRECTION_MIN, CORRECTIONS)
+    recorder.push(np.array([spread], np.int32), SCALES)
+    push_symbols(recorder, table, spreads[spread], fit.coefficients, before)
+    recorder.push(fit.corrections - CORRECTION_MIN, CORRECTIONS)
 
 
 def pop_fit(stack: Stack, table: BaseTable, count: int, before: int, growth: int) -> Fit:

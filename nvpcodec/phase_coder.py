@@ -1,6 +1,6 @@
 """One region through the phase flow: the walk, the fits and the symbols, on one stack.
 
-Payload: one byte, the place of the chunks' growth in `steps.GROWTHS`, then the stack.
+Payload: one byte, the place of the chunks' growth in `recorder.GROWTHS`, then the stack.
 """
 
 import time
@@ -13,14 +13,16 @@ from torch import Tensor
 
 from nvpcodec import exact
 from nvpcodec import fit as fitting
+from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.fit import flat_ints, is_fitted, plain_distribution
 from nvpcodec.flow import PhaseFlow, Prediction
 from nvpcodec.layout import scale_sizes
 from nvpcodec.model import Model, PhaseConfig
+from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
-from nvpcodec.steps import GROWTHS, BaseTable, Distribution, Recorder, pop_symbols, push_symbols
+from nvpcodec.steps import pop_symbols, push_symbols
 from nvpcodec.tables import LEGAL
 
 

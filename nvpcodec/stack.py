@@ -10,7 +10,7 @@ bits back coding").
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import constriction
@@ -74,7 +74,7 @@ class Stack:
             values[coded] = self._coder.decode(_UNIFORM, totals[coded])
         return values
 
-    def exchange(self, starts: Ints, masses: Ints, total: int, chunks: Iterator[slice]) -> None:
+    def exchange(self, starts: Ints, masses: Ints, total: int, chunks: Iterable[slice]) -> None:
         """Bits-back: pop r from [0, mass), push start + r in [0, total), chunk by chunk.
 
         Costs log2(total / mass) bits a symbol.

@@ -17,8 +17,8 @@ from nvpcodec.coupling_layout import (
     masks,
     scale_channels,
 )
+from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.model import CouplingConfig
-from nvpcodec.steps import BaseTable, Distribution
 from nvpcodec.tables import MASS_TOTAL
 from nvpcodec.train.base_table import base_table
 from nvpcodec.train.coupling_model import START_SCALE, CouplingModel, centre, squeeze, unsqueeze

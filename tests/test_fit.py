@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nvpcodec import fit as fitting
+from nvpcodec.distribution import BaseTable
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.fit import (
     BUCKETS,
@@ -29,8 +30,8 @@ from nvpcodec.fit import (
     push_fit,
 )
 from nvpcodec.flow import Prediction
+from nvpcodec.recorder import Recorder
 from nvpcodec.stack import Ints, Stack
-from nvpcodec.steps import BaseTable, Recorder
 from nvpcodec.tables import SCALES
 from nvpcodec.train.base_table import base_table, logistic
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from nvpcodec import coupling_flow, coupling_layout, fit, layout, model, stack, steps, tables
+from nvpcodec import coupling_flow, coupling_layout, fit, layout, model, recorder, stack, steps, tables
+from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.pixels import Kind
 from nvpcodec.stack import Stack
 from tests import reference_decoder
@@ -29,7 +30,7 @@ def numbers(title: str) -> list[int]:
 @pytest.mark.parametrize(
     ("title", "entries", "second"),
     [
-        ("growths", steps.GROWTHS, reference_decoder.GROWTHS),
+        ("growths", recorder.GROWTHS, reference_decoder.GROWTHS),
         ("radius", tables.SCALE_RADIUS, reference_decoder.RADIUS),
         ("fineness", tables.SCALE_FINENESS, reference_decoder.FINENESS),
         ("misses", steps.MISS_MASSES, reference_decoder.MISSES),
@@ -100,9 +101,9 @@ def test_squares_are_those_of_the_program() -> None:
 
 def test_the_cells_of_the_example() -> None:
     base = np.arange(sum(tables.base_lengths()), dtype=np.int32)
-    table = steps.BaseTable(base)
+    table = BaseTable(base)
     start = sum(tables.base_lengths()[:20])
-    distribution = steps.Distribution(np.array([37], np.int32), np.array([20], np.int32), 0, 255)
+    distribution = Distribution(np.array([37], np.int32), np.array([20], np.int32), 0, 255)
     cells = table.cells(distribution)
     assert [int(n[0]) for n in (cells.zero - start, cells.first, cells.last)] == [19, 0, 5]
     assert "radius 4, f = 4, L = 129; o = 19, first = 0, last = 5" in WORDS

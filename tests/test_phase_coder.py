@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from nvpcodec.distribution import Distribution
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.phase_coder import PhaseCoder, phase_coder
+from nvpcodec.recorder import GROWTHS
 from nvpcodec.stack import Ints
-from nvpcodec.steps import GROWTHS, Distribution
 from nvpcodec.tables import LEGAL
 from tests.models import small_model
 

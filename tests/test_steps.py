@@ -10,18 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nvpcodec.distribution import BaseTable, Distribution
+from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.stack import Ints, Stack
-from nvpcodec.steps import (
-    CERTAIN_SCALE,
-    GROUP,
-    GROWTHS,
-    MISS_MASSES,
-    BaseTable,
-    Distribution,
-    Recorder,
-    pop_symbols,
-    push_symbols,
-)
+from nvpcodec.steps import CERTAIN_SCALE, GROUP, MISS_MASSES, pop_symbols, push_symbols
 from nvpcodec.tables import LEGAL, MASS_MIN, MASS_TOTAL, SCALE_FINENESS, SCALE_RADIUS, SCALES, base_lengths
 from nvpcodec.train.base_table import base_table, logistic
 

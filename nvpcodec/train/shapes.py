@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nvpcodec.distribution import Distribution
 from nvpcodec.model import Model
 from nvpcodec.phase_coder import phase_coder
 from nvpcodec.stack import Ints
-from nvpcodec.steps import Distribution
 from nvpcodec.tables import SCALE_MIN_LOG2, SCALE_STEPS_PER_OCTAVE, SCALES, SHIFT_UNIT
 
 WIDTHS = 2.0 ** np.arange(-2, 2.5, 0.5)

@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from nvpcodec.distribution import BaseTable
 from nvpcodec.flow import PhaseFlow
 from nvpcodec.model import CouplingConfig, Model, PhaseConfig
 from nvpcodec.network import Layer
 from nvpcodec.phase_coder import PhaseCoder
 from nvpcodec.stack import Ints
-from nvpcodec.steps import BaseTable
 from nvpcodec.tables import ACTIVATION_UNIT
 from nvpcodec.train.coupling_model import CouplingModel
 from nvpcodec.train.layers import Conv
