@@ -25,6 +25,9 @@ from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
 from nvpcodec.steps import pop_symbols, push_symbols
 from nvpcodec.tables import LEGAL
 
+#: Sees the values (n,) of each prediction and the distributions that they are coded under.
+Note = Callable[[Distribution, Ints], None]
+
 
 def phase_coder(model: Model, device: torch.device) -> "PhaseCoder":
     """The coder of a phase model on a device whose arithmetic has been tested.
@@ -47,10 +50,9 @@ class PhaseCoder:
         self._flow = flow
         self._table = table
         self._device = device
-        self._observer: Callable[[Distribution, Ints], None] | None = None
 
-    def encode(self, planes: Ints) -> tuple[bytes, Accounts]:
-        """int32 planes (P, H, W), P = 1 or 3, as a payload."""
+    def encode(self, planes: Ints, note: Note | None = None) -> tuple[bytes, Accounts]:
+        """int32 planes (P, H, W), P = 1 or 3, as a payload; `note` sees what is coded under what."""
         clock = _Clock()
         recorder = Recorder(self._table.costs)
         count, height, width = planes.shape
@@ -63,8 +65,11 @@ class PhaseCoder:
             phase, plane = prediction.phase, prediction.plane
             known = scales[prediction.level][0, plane, phase // 2 :: 2, phase % 2 :: 2]
             with clock.pause("network"):
-                mean = self._record(recorder, clock, prediction, flat_ints(known))
-            return known, self._on_grid(mean, prediction)
+                x = flat_ints(known)
+                distribution = self._record(recorder, clock, prediction, x)
+                if note is not None:
+                    note(distribution, x)
+            return known, self._on_grid(distribution.mean, prediction)
 
         with torch.inference_mode(), clock.stage("network"):
             self._flow.walk(height, width, count, scales[-1], code)
@@ -77,14 +82,6 @@ class PhaseCoder:
         ledger = stack.ledger
         accounts = Accounts(ledger.content_bits, ledger.initial_bits, 8 * len(coded), 8, clock.seconds)
         return payload, accounts
-
-    def observe(self, planes: Ints, note: Callable[[Distribution, Ints], None]) -> None:
-        """Show `note` every distribution and the values under it, as `encode` would code them."""
-        self._observer = note
-        try:
-            self.encode(planes)
-        finally:
-            self._observer = None
 
     def decode(self, payload: bytes, planes: int, height: int, width: int) -> Ints:
         """int32 planes (P, H, W).
@@ -118,8 +115,8 @@ class PhaseCoder:
         stack.require_empty()
         return decoded[0].to(torch.int32).cpu().numpy()
 
-    def _record(self, recorder: Recorder, clock: "_Clock", prediction: Prediction, x: Ints) -> Ints:
-        """Record one prediction's values (n,); returns the means they are coded under."""
+    def _record(self, recorder: Recorder, clock: "_Clock", prediction: Prediction, x: Ints) -> Distribution:
+        """Record one prediction's values (n,); returns what they are coded under."""
         before = prediction.remaining
         if is_fitted(prediction):
             with clock.stage("fit"):
@@ -128,11 +125,9 @@ class PhaseCoder:
                 fitting.push_fit(recorder, self._table, fit, before)
         else:
             distribution = plain_distribution(prediction)
-        if self._observer is not None:
-            self._observer(distribution, x)
         with clock.stage("distribution"):
             push_symbols(recorder, self._table, distribution, x, before)
-        return distribution.mean
+        return distribution
 
     def _record_coarsest(self, recorder: Recorder, planes: Ints) -> None:
         for values, (low, high) in zip(planes, LEGAL, strict=False):

@@ -48,10 +48,10 @@ def test_extreme_values_come_back() -> None:
 
 
 def test_accounts_are_true() -> None:
-    """The observed distributions explain nearly all of the theory, and the coder needs little beyond it."""
+    """The noted distributions explain nearly all of the theory, and the coder needs little beyond it."""
     planes = waves(3, 120, 110)
     seen: list[tuple[Distribution, Ints]] = []
-    coder().observe(planes, lambda d, x: seen.append((d, x)))
+    coder().encode(planes, lambda d, x: seen.append((d, x)))
     _, accounts = coder().encode(planes)
     values = sum(len(x) for _, x in seen)
     assert planes.size - 3 * 16 <= values < planes.size

@@ -49,7 +49,7 @@ def fit_shapes(model: Model, images: Iterable[Ints]) -> Shapes:
 
     coder = phase_coder(model, torch.device("cpu"))
     for planes in images:
-        coder.observe(planes, note)
+        coder.encode(planes, note)
     return Shapes(
         _smooth([_mixture(i, np.concatenate([*e, np.zeros(0, np.int64)])) for i, e in enumerate(errors)])
     )
