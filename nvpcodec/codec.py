@@ -10,7 +10,7 @@ import torch
 from nvpcodec import colour, container, exact, plain, zoo
 from nvpcodec.container import Container, RegionPart
 from nvpcodec.coupling_coder import CouplingCoder
-from nvpcodec.errors import DamagedFileError
+from nvpcodec.errors import DamagedFileError, UnsupportedImageError
 from nvpcodec.model import Model
 from nvpcodec.options import Options
 from nvpcodec.phase_coder import phase_coder
@@ -120,16 +120,21 @@ def _encode_region(
     if kind not in container.FLOW_KINDS or bit_depth != 8:
         return _plain_part(samples, bit_depth)
     estimate = plain.estimate(samples, bit_depth)
-    tried = []
+    plain_part = None
     if estimate < DRAWING_SHARE * samples.size:
-        tried.append(_plain_part(samples, bit_depth))
-        if len(tried[0][0].payload) <= TINY_SHARE * samples.size:
-            return tried[0]
+        plain_part = _plain_part(samples, bit_depth)
+        if len(plain_part[0].payload) <= TINY_SHARE * samples.size:
+            return plain_part
     coder = _coder(zoo.by_name(options.model), options.device)
-    tried.append(_encode_flow(samples, kind, coder))
-    if len(tried) == 1 and len(tried[0][0].payload) > CLOSE_TO_PLAIN * estimate:
-        tried.append(_plain_part(samples, bit_depth))
-    return min(tried, key=lambda part: len(part[0].payload))
+    try:
+        flow_part = _encode_flow(samples, kind, coder)
+    except UnsupportedImageError:  # nothing like a photograph: the flow takes it out of its range
+        return plain_part or _plain_part(samples, bit_depth)
+    if plain_part is None and len(flow_part[0].payload) > CLOSE_TO_PLAIN * estimate:
+        plain_part = _plain_part(samples, bit_depth)
+    if plain_part is None:
+        return flow_part
+    return min(plain_part, flow_part, key=lambda part: len(part[0].payload))
 
 
 def _plain_part(samples: Samples, bit_depth: int) -> tuple[RegionPart, Accounts]:
