@@ -182,7 +182,8 @@ def test_size_runs_on_a_folder(tmp_path: Path) -> None:
 
 def test_speed_runs_with_a_large_image(tmp_path: Path) -> None:
     pytest.importorskip("imagecodecs", reason="the JPEG XL peers need imagecodecs, of the extra [bench]")
-    path = picture_file(tmp_path / "colour.png", gradient(40, 30, 3))
+    with Image.open(ROOT / "demo" / "coffee.png") as photograph:
+        path = picture_file(tmp_path / "colour.png", np.asarray(photograph)[100:148, 200:264])
     options = ["--codecs", "png", "--models", "photo", "--rounds", "1", "--threads", "1", "--big", "0.01"]
 
     summary = run_benchmark("speed.py", str(path), *options)

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from nvpcodec import codec, container, exact, regions, zoo
 from nvpcodec.codec import decode_image, encode_image, encode_with_report
 from nvpcodec.container import MODE_FLOW, MODE_STORED
-from nvpcodec.errors import DamagedFileError, NvpError, UnknownModelError
+from nvpcodec.errors import DamagedFileError, NvpError, UnknownModelError, UnsupportedImageError
 from nvpcodec.options import Options
 from nvpcodec.pixels import Image, Kind
 from tests import helpers
@@ -127,6 +127,16 @@ def test_a_flat_image_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(codec, "_coder", fail)
     assert len(assert_comes_back(helpers.flat(77, 1000, 1000), small_options())) < 1000
+
+
+def test_what_a_flow_cannot_take_is_coded_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        def encode(self, planes: object) -> None:
+            raise UnsupportedImageError("too far")
+
+    monkeypatch.setattr(codec, "_coder", lambda *_: Refusing())
+    data = assert_comes_back(photograph("coffee.png", Kind.RGB, 60, 80, 75, 90), small_options())
+    assert container.parse(data).regions[0].mode != MODE_FLOW
 
 
 @pytest.mark.parametrize("name", ["disc", "sign"])

@@ -28,6 +28,8 @@ from nvpcodec.pixels import Image, Kind, Metadata, Text  # noqa: E402
 FOLDER = Path(__file__).resolve().parent
 INDEX = FOLDER / "index.json"
 HEIGHT, WIDTH = 33, 48
+#: Large enough that every flow beats the plain codings, and odd.
+FLOW = (91, 117)
 FITTED = (130, 136)
 
 
@@ -62,7 +64,7 @@ def plain_cases() -> dict[str, Image]:
 def flow_cases() -> dict[str, Image]:
     """Photographs, one of which is large enough for fits."""
     kinds = (Kind.GREY, Kind.GREY_ALPHA, Kind.RGB, Kind.RGBA)
-    return {kind.name.lower(): crop(kind) for kind in kinds} | {"fitted": crop(Kind.RGB, FITTED)}
+    return {kind.name.lower(): crop(kind, FLOW) for kind in kinds} | {"fitted": crop(Kind.RGB, FITTED)}
 
 
 def cases() -> dict[str, tuple[Image, str]]:
