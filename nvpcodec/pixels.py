@@ -249,7 +249,10 @@ def side_data_to_bytes(image: Image) -> bytes:
     UnsupportedImageError
         The records have more than ``MAX_SIDE_BYTES`` bytes.
     """
-    records = b"".join(bytes((tag,)) + _varint(len(content)) + content for tag, content in _records_of(image))
+    records = b"".join(
+        bytes((tag,)) + container.varint_to_bytes(len(content)) + content
+        for tag, content in _records_of(image)
+    )
     if not records:
         return b""
     if len(records) > MAX_SIDE_BYTES:
@@ -258,7 +261,12 @@ def side_data_to_bytes(image: Image) -> bytes:
         )
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     plain = bytes((PLAIN,)) + records
-    packed = bytes((DEFLATED,)) + _varint(len(records)) + packer.compress(records) + packer.flush()
+    packed = (
+        bytes((DEFLATED,))
+        + container.varint_to_bytes(len(records))
+        + packer.compress(records)
+        + packer.flush()
+    )
     return min(plain, packed, key=len)
 
 
@@ -338,7 +346,7 @@ def _unpack(side_data: bytes) -> bytes:
     if side_data[0] not in (PLAIN, DEFLATED):
         raise FormatError(f"side data coding {side_data[0]} is reserved; use a newer nvpcodec")
     deflated = side_data[0] == DEFLATED
-    length, start = _parse_varint(side_data, 1) if deflated else (len(side_data) - 1, 1)
+    length, start = container.varint_from_bytes(side_data, 1) if deflated else (len(side_data) - 1, 1)
     if length > MAX_SIDE_BYTES:
         raise FormatError(f"the side data claims {length} bytes, the format's limit is {MAX_SIDE_BYTES}")
     if not deflated:
@@ -364,29 +372,8 @@ def _parse_records(records: bytes) -> Iterator[tuple[Tag, bytes]]:
         tag = Tag(value)
         if tag < last or (tag == last and tag not in _REPEATABLE):
             raise DamagedFileError(f"the side data has record {tag.name} out of order; get a good copy")
-        length, position = _parse_varint(records, position + 1)
+        length, position = container.varint_from_bytes(records, position + 1)
         if position + length > len(records):
             raise DamagedFileError(f"the side data ends within record {tag.name}; get a good copy")
         yield tag, records[position : position + length]
         position, last = position + length, tag
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value >= 0x80:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def _parse_varint(data: bytes, position: int) -> tuple[int, int]:
-    """The number at ``position`` (at most five bytes, no more than it takes) and the position behind it."""
-    value = 0
-    for index, byte in enumerate(data[position : position + 5]):
-        value |= (byte & 0x7F) << 7 * index
-        if byte == 0 and index > 0:
-            raise DamagedFileError("a number in the side data has needless zero bytes; get a good copy")
-        if byte < 0x80:
-            return value, position + index + 1
-    raise DamagedFileError("a number in the side data does not end; get a good copy")
