@@ -329,6 +329,10 @@ def _records_of(image: Image) -> Iterator[tuple[Tag, bytes]]:
 
 
 # Surrogates stand for bytes that are not UTF-8, so that even a broken text comes back as it was.
+def _record_to_bytes(tag: Tag, content: bytes) -> bytes:
+    return bytes((tag,)) + container.varint_to_bytes(len(content)) + content
+
+
 def _text_to_bytes(text: Text) -> bytes:
     parts = (text.keyword, text.language, text.translated, text.text)
     return "\0".join(parts).encode("utf-8", errors="surrogateescape")

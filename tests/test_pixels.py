@@ -129,7 +129,7 @@ def deflated(content: bytes) -> bytes:
         (bytes((PLAIN, Tag.EXIF, 0, Tag.ICC, 0)), DamagedFileError, "out of order"),
         (bytes((PLAIN, Tag.ICC, 0, Tag.ICC, 0)), DamagedFileError, "out of order"),
         (bytes((PLAIN, Tag.ICC, 5, 1)), DamagedFileError, "ends within"),
-        (bytes((PLAIN, Tag.ICC, 0x80, 0x80, 0x80, 0x80, 0x80, 1)), DamagedFileError, "does not end"),
+        (bytes((PLAIN, Tag.ICC, 0x80, 0x80, 0x80, 0x80, 0x80, 1)), DamagedFileError, "has no end"),
         (bytes((PLAIN, Tag.ICC, 0x80, 0)), DamagedFileError, "needless"),
         (bytes((PLAIN, Tag.ICC, 0x80, 0x80, 0x80, 0x20)) + bytes(2**26), FormatError, "limit"),
         (bytes((PLAIN, Tag.PALETTE, 3, 1, 2, 3)), DamagedFileError, "palette"),
