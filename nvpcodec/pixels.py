@@ -249,10 +249,7 @@ def side_data_to_bytes(image: Image) -> bytes:
     UnsupportedImageError
         The records have more than ``MAX_SIDE_BYTES`` bytes.
     """
-    records = b"".join(
-        bytes((tag,)) + container.varint_to_bytes(len(content)) + content
-        for tag, content in _records_of(image)
-    )
+    records = b"".join(_record_to_bytes(tag, content) for tag, content in _records_of(image))
     if not records:
         return b""
     if len(records) > MAX_SIDE_BYTES:
