@@ -77,6 +77,16 @@ def test_a_resumed_training_is_the_unbroken_one(folder: Path, tmp_path: Path) ->
         assert torch.equal(unbroken.ema[name], second.ema[name]), name
 
 
+def test_a_new_training_can_start_from_averaged_weights(folder: Path) -> None:
+    first, second = tiny_trainer(), tiny_trainer()
+    train(first, folder, 2)
+    second.start_from(first.ema)
+    assert second.step == 0
+    for name, value in first.ema.items():
+        assert torch.equal(value, second.model.state_dict()[name])
+        assert torch.equal(value, second.ema[name])
+
+
 def test_training_lowers_the_loss(folder: Path) -> None:
     trainer = tiny_trainer()
     planes = next(batches(load_rgb(sorted(folder.glob("*.png"))), 0, 2, 32, 5, Augmentation()))

@@ -13,6 +13,12 @@ from nvpcodec.options import DEVICES
 @click.option(
     "-o", "--out", default="training", show_default=True, help="Folder of checkpoint, log and weights."
 )
+@click.option(
+    "--init",
+    metavar="STATE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Start a new training from the averaged weights of this checkpoint.",
+)
 @click.option("--minutes", type=float, help="Time budget over all sessions, instead of the configuration's.")
 @click.option("--session-minutes", type=float, help="Stop this session after so long; the next one goes on.")
 @click.option("--device", "device_name", type=click.Choice(DEVICES), default="auto", show_default=True)
@@ -20,6 +26,7 @@ def train(
     config: str,
     data: tuple[str, ...],
     out: str,
+    init: str | None,
     minutes: float | None,
     session_minutes: float | None,
     device_name: str,
@@ -32,8 +39,17 @@ def train(
 
     \b
     nvpcodec train photo ~/pictures ~/scans -o run1
-    nvpcodec train my.toml ~/pictures -o run2 --minutes 30
+    nvpcodec train photo-refine ~/pictures ~/scans -o run2 --init run1/state.pt
+    nvpcodec train my.toml ~/pictures -o run3 --minutes 30
     """
     from nvpcodec.train import main
 
-    main.run(config, data, out=out, minutes=minutes, session_minutes=session_minutes, device_name=device_name)
+    main.run(
+        config,
+        data,
+        out=out,
+        init=init,
+        minutes=minutes,
+        session_minutes=session_minutes,
+        device_name=device_name,
+    )

@@ -96,6 +96,11 @@ class Trainer:
             "elapsed": self.elapsed,
         }
 
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        """Begin with these weights instead of random ones."""
+        self.model.load_state_dict(weights)
+        self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
     def restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.ema = {k: v.to(self.device) for k, v in state["ema"].items()}

@@ -41,13 +41,15 @@ def run(
     data: Sequence[str],
     *,
     out: str = "training",
+    init: str | None = None,
     minutes: float | None = None,
     session_minutes: float | None = None,
     device_name: str = "auto",
 ) -> Path | None:
     """Train, or go on where `out` was left, and export when the time budget is used up.
 
-    Returns the weights file; None if only `session_minutes` have ended.
+    A new training starts from the EMA weights of the training state `init`, if that is given. Returns the
+    weights file; None if only `session_minutes` have ended.
 
     Raises
     ------
@@ -70,6 +72,8 @@ def run(
     state = folder / "state.pt"
     if state.exists():
         trainer.restore(torch.load(state, map_location=trainer.device, weights_only=True))
+    elif init is not None:
+        trainer.start_from(torch.load(init, map_location=trainer.device, weights_only=True)["ema"])
     print(
         f"{len(training)} images, {len(validation)} more for validation, from step {trainer.step}",
         file=sys.stderr,
