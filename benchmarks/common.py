@@ -146,7 +146,6 @@ def _decode_pillow(data: bytes) -> Samples:
 
 def _encode_nvp(model: str, samples: Samples) -> Encoded:
     from nvpcodec.codec import encode_with_report
-
     from nvpcodec.options import Options
     from nvpcodec.pixels import Image as NvpImage
     from nvpcodec.pixels import Kind
@@ -158,7 +157,6 @@ def _encode_nvp(model: str, samples: Samples) -> Encoded:
 
 def _decode_nvp(model: str, data: bytes) -> Samples:
     from nvpcodec.codec import decode_image
-
     from nvpcodec.options import Options
 
     samples: Samples = decode_image(data, Options(model=model)).samples.astype(np.uint8, copy=False)
