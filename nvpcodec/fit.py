@@ -64,9 +64,7 @@ class Fit:
 
 def plain_distribution(prediction: Prediction) -> Distribution:
     """The distribution of a phase that is not fitted."""
-    return Distribution(
-        _legal_mean(flat_ints(prediction.mean), prediction), flat_ints(prediction.scale), *prediction.legal
-    )
+    return Distribution(_plain_mean(prediction), flat_ints(prediction.scale), *prediction.legal)
 
 
 def is_fitted(prediction: Prediction) -> bool:
@@ -85,16 +83,13 @@ def estimate(
     """Coefficients, then corrections, fitted to the known values x (n,); and the distributions they make."""
     stride = -(-len(x) // SAMPLED_PIXELS)
     rows = regressors.flatten(1)[:, ::stride].cpu().numpy().astype(np.float64)
-    plain_mean = _legal_mean(flat_ints(prediction.mean), prediction)
+    plain_mean = _plain_mean(prediction)
     left_over = (x * SHIFT_UNIT - plain_mean)[::stride].astype(np.int64)
     weights = _weights(left_over, flat_ints(prediction.scale)[::stride])
     coefficients = _least_squares(rows, left_over << PRODUCT_BITS, weights)
     mean = _moved_mean(prediction, regressors, coefficients)
-    if _weighted_error(x, mean, weights, stride) >= _weighted_error(
-        x, flat_ints(prediction.mean), weights, stride
-    ):
-        coefficients = np.zeros_like(coefficients)
-        mean = _moved_mean(prediction, regressors, coefficients)
+    if _weighted_error(x, mean, weights, stride) >= _weighted_error(x, plain_mean, weights, stride):
+        coefficients, mean = np.zeros_like(coefficients), plain_mean
     fit = Fit(coefficients, _corrections(prediction, mean, x, table))
     return fit, fit.corrected(prediction, mean)
 
@@ -128,6 +123,10 @@ def _coefficients(count: int, spread: int) -> Distribution:
     return Distribution(
         np.zeros(count, np.int32), np.full(count, spread, np.int32), COEFFICIENT_MIN, COEFFICIENT_MAX
     )
+
+
+def _plain_mean(prediction: Prediction) -> Ints:
+    return _legal_mean(flat_ints(prediction.mean), prediction)
 
 
 def _moved_mean(prediction: Prediction, regressors: Tensor, coefficients: Ints) -> Ints:
