@@ -159,9 +159,10 @@ def _least_squares(rows: NDArray[np.float64], target: NDArray[np.int64], weights
 
     With |rows| <= 2040, weights <= 255 and at most 2^15 samples every sum is an integer below 2^53.
     """
-    weighted = rows * weights
-    gram = weighted @ rows.T
-    right = weighted @ target.astype(np.float64)
+    # In torch, whose threads have just run the network: a second pool, NumPy's, would fight them for the cores.
+    weighted = torch.from_numpy(rows * weights)
+    gram = (weighted @ torch.from_numpy(rows).T).numpy()
+    right = (weighted @ torch.from_numpy(target.astype(np.float64))).numpy()
     diagonal = np.arange(len(rows))
     gram[diagonal, diagonal] += np.floor(gram[diagonal, diagonal] / 512) + len(target)
     coefficients = np.clip(np.rint(_solve(gram, right)), COEFFICIENT_MIN, COEFFICIENT_MAX).astype(np.int32)
