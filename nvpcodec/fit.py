@@ -159,7 +159,7 @@ def _least_squares(rows: NDArray[np.float64], target: NDArray[np.int64], weights
 
     With |rows| <= 2040, weights <= 255 and at most 2^15 samples every sum is an integer below 2^53.
     """
-    # In torch, whose threads have just run the network: a second pool, NumPy's, would fight them for the cores.
+    # In torch, whose threads have just run the network: NumPy's own would fight them for the cores.
     weighted = torch.from_numpy(rows * weights)
     gram = (weighted @ torch.from_numpy(rows).T).numpy()
     right = (weighted @ torch.from_numpy(target.astype(np.float64))).numpy()
