@@ -21,6 +21,9 @@ from nvpcodec.fixedpoint import FLOAT32_EXACT
 from nvpcodec.model import LayerSpec, Model
 from nvpcodec.tables import ACTIVATION_MAX, ACTIVATION_MIN
 
+#: Values of an input for which PyTorch leaves its own convolution for oneDNN's, and some more.
+LARGER_INPUT = 24000
+
 #: Input (B, C, H, W), weight (O, C, k, k) with k odd -> zero-padded sums (B, O, H, W).
 Lowering = Callable[[Tensor, Tensor], Tensor]
 
@@ -114,9 +117,19 @@ def find_lowering(model: Model, device: torch.device) -> Lowering:
 
 
 def known_answer(lowering: Lowering, device: torch.device, outputs: int, channels: int, size: int) -> bool:
-    """Whether extreme operands, with sums close to 2^24, give what 64-bit integers give."""
-    height, width = 7, 18
-    i = np.arange(channels * height * width).reshape(1, channels, height, width)
+    """Whether extreme operands, with sums close to 2^24, give what exact sums give.
+
+    Asked of a small and of a larger input, because libraries choose their algorithm by size.
+    """
+    larger = 24, -(-LARGER_INPUT // (24 * channels))
+    return all(_is_exact(lowering, device, (outputs, channels, size), grid) for grid in ((7, 18), larger))
+
+
+def _is_exact(
+    lowering: Lowering, device: torch.device, shape: tuple[int, int, int], grid: tuple[int, int]
+) -> bool:
+    outputs, channels, size = shape
+    i = np.arange(channels * grid[0] * grid[1]).reshape(1, channels, *grid)
     extremes = np.array([ACTIVATION_MIN, ACTIVATION_MAX, 1, -1, 257, ACTIVATION_MIN + 1, 0, 511])
     x = extremes[(i * 2654435761 >> 13) % 8]
     largest = min(127, (FLOAT32_EXACT - 1) // (-ACTIVATION_MIN * channels * size * size))
@@ -131,10 +144,11 @@ def known_answer(lowering: Lowering, device: torch.device, outputs: int, channel
     return bool(np.array_equal(got.cpu().numpy(), _reference(x, weight)))
 
 
-def _reference(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.int64]:
+def _reference(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The sums in float64, which holds every integer up to 2^53."""
     size = weight.shape[-1]
     margin = size // 2
-    padded = np.pad(x, ((0, 0), (0, 0), (margin, margin), (margin, margin)))
+    padded = np.pad(x, ((0, 0), (0, 0), (margin, margin), (margin, margin))).astype(np.float64)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))
-    sums = np.tensordot(windows.astype(np.int64), weight.astype(np.int64), ((1, 4, 5), (1, 2, 3)))
+    sums = np.tensordot(windows, weight.astype(np.float64), ((1, 4, 5), (1, 2, 3)))
     return np.moveaxis(sums, 3, 1)
