@@ -43,7 +43,15 @@ CODERS: dict[str, Callable[[Model, torch.device], RegionCoder]] = {
 }
 
 
-def encode_image(image: Image, options: Options) -> bytes:
+#: Hears of each region that is done: how many are, and of how many.
+Progress = Callable[[int, int], None]
+
+
+def unheard(_done: int, _total: int) -> None:
+    """The progress that nobody follows."""
+
+
+def encode_image(image: Image, options: Options, progress: Progress = unheard) -> bytes:
     """The image as a .nvp file.
 
     Raises
@@ -51,19 +59,21 @@ def encode_image(image: Image, options: Options) -> bytes:
     ModelError, DeviceError
         The model or the device of the options cannot be used.
     """
-    return encode_with_report(image, options)[0]
+    return encode_with_report(image, options, progress)[0]
 
 
-def encode_with_report(image: Image, options: Options) -> tuple[bytes, Report]:
+def encode_with_report(image: Image, options: Options, progress: Progress = unheard) -> tuple[bytes, Report]:
     """Like `encode_image`, and where the bits and the seconds went."""
     height, width = image.samples.shape[:2]
     region_height, region_width = region_size(height, width)
+    regions = list(cut(height, width, region_height, region_width))
     parts, accounts = [], []
-    for region in cut(height, width, region_height, region_width):
+    for region in regions:
         samples: Samples = image.samples[region.window].copy()
         part, account = _encode_region(samples, image.kind, image.bit_depth, options)
         parts.append(part)
         accounts.append(account)
+        progress(len(parts), len(regions))
     uses_flow = any(part.mode == container.MODE_FLOW for part in parts)
     data = container.write(
         Container(
@@ -82,7 +92,7 @@ def encode_with_report(image: Image, options: Options) -> tuple[bytes, Report]:
     return data, summarise(image.samples.size, len(data), accounts)
 
 
-def decode_image(data: bytes, options: Options) -> Image:
+def decode_image(data: bytes, options: Options, progress: Progress = unheard) -> Image:
     """The image in a .nvp file: right, or refused.
 
     Raises
@@ -99,12 +109,13 @@ def decode_image(data: bytes, options: Options) -> Image:
     channels = container.CHANNELS[file.kind]
     samples = np.empty((file.height, file.width, channels), np.uint16 if file.bit_depth == 16 else np.uint8)
     cells = cut(file.height, file.width, file.region_height, file.region_width)
-    for region, part in zip(cells, file.regions, strict=True):
+    for done, (region, part) in enumerate(zip(cells, file.regions, strict=True), 1):
         shape = (*region.shape, channels)
         if part.mode == container.MODE_FLOW and coder is not None:
             samples[region.window] = _decode_flow(part.payload, shape, kind, coder)
         else:
             samples[region.window] = plain.decode(part.mode, part.payload, shape, file.bit_depth)
+        progress(done, len(file.regions))
     if (computed := _pixel_checksum(samples)) != file.pixel_checksum:
         raise DamagedFileError(
             f"the decoded pixels have the checksum {computed:08x}, the file says {file.pixel_checksum:08x}; "

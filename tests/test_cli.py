@@ -313,3 +313,20 @@ def test_the_bare_command_helps(run: Runner) -> None:
 
 def test_version(run: Runner) -> None:
     assert run("--version").out.startswith(b"nvpcodec, version ")
+
+
+def test_progress_is_for_terminals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nvpcodec.cli.common import progress_line
+
+    progress_line(quiet=False)(1, 3)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for done in (1, 2):
+        progress_line(quiet=False)(done, 2)
+    progress_line(quiet=False)(1, 1)
+    progress_line(quiet=True)(1, 2)
+    told = capsys.readouterr().err
+    assert "1 of 2 regions" in told
+    assert told.endswith("\x1b[K")

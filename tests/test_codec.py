@@ -179,6 +179,15 @@ def test_the_matrix_product_gives_the_same_file(monkeypatch: pytest.MonkeyPatch)
         codec._coder.cache_clear()
 
 
+def test_progress_counts_regions_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "region_size", lambda _height, _width: (20, 33))
+    told: list[tuple[int, int]] = []
+    image = helpers.noise(3, height=40, width=33)
+    data = encode_image(image, small_options(), lambda *heard: told.append(heard))
+    decode_image(data, small_options(), lambda *heard: told.append(heard))
+    assert told == [(1, 2), (2, 2)] * 2
+
+
 @pytest.mark.parametrize("kind", [Kind.RGB, Kind.GREY_ALPHA])
 def test_several_regions(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "region_size", lambda _height, _width: (20, 33))

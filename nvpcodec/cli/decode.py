@@ -12,6 +12,7 @@ from nvpcodec.cli.common import (
     input_argument,
     named,
     output_argument,
+    progress_line,
     read_source,
     shown,
     write_target,
@@ -44,7 +45,7 @@ def decode(
     from nvpcodec import codec, png
 
     with named(source):
-        image = codec.decode_image(data, options)
+        image = codec.decode_image(data, options, progress_line(quiet))
     picture = png.write(image)
     write_target(target, picture, force=force)
     if not quiet:

@@ -12,6 +12,7 @@ from nvpcodec.cli.common import (
     input_argument,
     named,
     output_argument,
+    progress_line,
     read_source,
     shown,
     write_target,
@@ -57,7 +58,7 @@ def encode(
 
     with named(source):
         opened = imagefile.read(data, max_pixels=max_pixels)
-    coded = codec.encode_image(opened.image, options)
+    coded = codec.encode_image(opened.image, options, progress_line(quiet))
     if verify and not codec.decode_image(coded, options).equals(opened.image):
         raise NvpError(
             "the file decodes to another image; nothing was written: this is a bug, please report it"
