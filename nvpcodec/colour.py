@@ -2,10 +2,14 @@
 reversibility").
 """
 
+from typing import Any, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nvpcodec.errors import DamagedFileError
+
+Channel = TypeVar("Channel", bound=Any)
 
 
 def to_planes(samples: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -13,11 +17,15 @@ def to_planes(samples: NDArray[np.uint8]) -> NDArray[np.int32]:
     channels = np.moveaxis(samples, 2, 0).astype(np.int32)
     if len(channels) == 1:
         return channels
-    red, green, blue = channels
+    return np.stack(ycocg(*channels))
+
+
+def ycocg(red: Channel, green: Channel, blue: Channel) -> tuple[Channel, Channel, Channel]:
+    """Y, Co and Cg of integer channels, arrays or tensors."""
     co = red - blue
     middle = blue + (co >> 1)
     cg = green - middle
-    return np.stack([middle + (cg >> 1), co, cg])
+    return middle + (cg >> 1), co, cg
 
 
 def from_planes(planes: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -38,7 +38,7 @@ from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import DamagedFileError, UnsupportedImageError
 from nvpcodec.layout import PHASES
 from nvpcodec.model import CouplingConfig, Model
-from nvpcodec.network import CouplingNetwork
+from nvpcodec.network import CouplingNetwork, layers_below
 from nvpcodec.recorder import Recorder
 from nvpcodec.stack import Ints, Stack
 from nvpcodec.steps import pop_symbols, push_symbols
@@ -199,8 +199,7 @@ class CouplingFlow:
         return coarse, fine
 
     def _network(self, scale: int, coupling: int) -> CouplingNetwork:
-        prefix = self.config.prefix(scale, coupling)
-        layers = {n.removeprefix(prefix): layer for n, layer in self._layers.items() if n.startswith(prefix)}
+        layers = layers_below(self._layers, self.config.prefix(scale, coupling))
         return CouplingNetwork(layers, exact.add, self.config.blocks)
 
     def _scale_up(self, stack: Stack, affine: Affine, changed: Values, before: int) -> Values:

@@ -16,7 +16,7 @@ from nvpcodec import exact
 from nvpcodec.context import Neighbourhood, context_inputs, neighbourhood, normalise, pad_phase, table
 from nvpcodec.layout import COUPLINGS, KEPT, RIGHT, phase_size, scale_sizes
 from nvpcodec.model import PLANES, PhaseConfig
-from nvpcodec.network import CouplingNetwork, Layer
+from nvpcodec.network import CouplingNetwork, Layer, layers_below
 from nvpcodec.tables import (
     ACTIVITY_FACTOR,
     ACTIVITY_FACTOR_BITS,
@@ -74,8 +74,7 @@ class PhaseFlow:
         return x
 
     def network(self, level: int, coupling: int) -> CouplingNetwork:
-        prefix = self.config.prefix(level, coupling)
-        layers = {n.removeprefix(prefix): layer for n, layer in self._layers.items() if n.startswith(prefix)}
+        layers = layers_below(self._layers, self.config.prefix(level, coupling))
         return CouplingNetwork(layers, exact.add, self.config.blocks[coupling])
 
     def hand_up(self, level: int, features: Tensor | None) -> Tensor | None:

@@ -17,6 +17,11 @@ Layer = Callable[..., Tensor]
 Add = Callable[[Tensor, Tensor], Tensor]
 
 
+def layers_below(layers: Mapping[str, Layer], prefix: str) -> dict[str, Layer]:
+    """The layers whose names begin with the prefix, called by what follows it."""
+    return {name.removeprefix(prefix): layer for name, layer in layers.items() if name.startswith(prefix)}
+
+
 @dataclass(frozen=True)
 class CouplingNetwork:
     """Features of what a coupling keeps, and heads that read shift and log-scale from them."""

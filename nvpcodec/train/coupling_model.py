@@ -26,9 +26,9 @@ from nvpcodec.coupling_layout import (
 )
 from nvpcodec.layout import PHASES
 from nvpcodec.model import CouplingConfig
-from nvpcodec.network import CouplingNetwork
+from nvpcodec.network import CouplingNetwork, layers_below
 from nvpcodec.tables import ACTIVATION_UNIT
-from nvpcodec.train.layers import HIGH, LOW, Conv, add
+from nvpcodec.train.layers import HIGH, LOW, Conv, add, build_layers, find_layer, key
 
 #: What is taken from luma to bring mid-grey to zero.
 MID_GREY = 128
@@ -57,9 +57,7 @@ class CouplingModel(nn.Module):
         super().__init__()
         self.config = config
         self.dtype = dtype
-        self.layers = nn.ModuleDict(
-            {_key(s.name): Conv(list(s.inputs), s.outputs, s.relu, s.zero) for s in config.layers()}
-        )
+        self.layers = build_layers(config.layers())
         self.bounds = nn.ParameterList(
             [nn.Parameter(torch.full((len(masks(i)),), START_BOUND)) for i in range(COUPLING_SCALES)]
         )
@@ -130,10 +128,7 @@ class CouplingModel(nn.Module):
         return coarse, fine
 
     def layer(self, name: str) -> Conv:
-        layer = self.layers[_key(name)]
-        if not isinstance(layer, Conv):
-            raise TypeError(f"{name} is no convolution")
-        return layer
+        return find_layer(self.layers, name)
 
     @property
     def quantized(self) -> bool:
@@ -141,8 +136,7 @@ class CouplingModel(nn.Module):
 
     def network(self, scale: int, coupling: int) -> CouplingNetwork:
         """The trunk is in `dtype`; what touches pixels is in float32, as bfloat16 rounds 257 to 256."""
-        prefix = _key(self.config.prefix(scale, coupling))
-        layers = {n.removeprefix(prefix): layer for n, layer in self.layers.items() if n.startswith(prefix)}
+        layers = layers_below(dict(self.layers.items()), key(self.config.prefix(scale, coupling)))
         stem = layers["stem"]
 
         def trunk_stem(coarse: Tensor, fine: Tensor | None) -> Tensor:
@@ -190,11 +184,6 @@ def join(mask: Mask, kept: Tensor, changed: Tensor) -> Tensor:
     """All channels in their order."""
     order = sorted(range(len(mask.kept) + len(mask.changed)), key=(mask.kept + mask.changed).__getitem__)
     return torch.cat([kept, changed], 1)[:, order]
-
-
-def _key(name: str) -> str:
-    """A module's name may hold no dot."""
-    return name.replace(".", "/")
 
 
 def column(x: Tensor) -> Tensor:

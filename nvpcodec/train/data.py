@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from nvpcodec.colour import ycocg
+
 SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".ppm", ".bmp"}
 VALIDATION_SHARE = 40
 PREFETCHED_STEPS = 4
@@ -58,12 +60,8 @@ def load_rgb(paths: Sequence[Path]) -> list[Tensor]:
 
 
 def rgb_to_planes(rgb: Tensor) -> Tensor:
-    """YCoCg-R (Malvar and Sullivan 2003) of integer-valued (..., 3, H, W), as float32."""
-    red, green, blue = rgb.to(torch.int32).unbind(-3)
-    co = red - blue
-    low = blue + (co >> 1)
-    cg = green - low
-    return torch.stack([low + (cg >> 1), co, cg], -3).float()
+    """Planes Y, Co, Cg of integer-valued (..., 3, H, W), as float32."""
+    return torch.stack(ycocg(*rgb.to(torch.int32).unbind(-3)), -3).float()
 
 
 def crop(image: Tensor, size: int, rng: np.random.Generator, how: Augmentation) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from nvpcodec.model import Model
 from nvpcodec.train.base_table import base_table, logistic
 from nvpcodec.train.phase_model import PhaseModel
-from nvpcodec.train.quantize import integer_layer
+from nvpcodec.train.quantize import integer_layers
 from nvpcodec.train.shapes import fit_shapes
 
 
@@ -21,9 +21,7 @@ def export_phase(trained: nn.Module, images: list[Tensor]) -> Model:
     """
     if not isinstance(trained, PhaseModel):
         raise TypeError("only a phase model is exported here")
-    tensors = {"base": base_table(logistic)}
-    for spec in trained.config.layers():
-        tensors |= integer_layer(spec.name, trained.layer(spec.name))
-    draft = Model("phase", trained.config, tensors)
+    tensors = integer_layers(trained.config.layers(), trained.layer)
+    draft = Model("phase", trained.config, tensors | {"base": base_table(logistic)})
     shapes = fit_shapes(draft, [image.numpy().astype(np.int32) for image in images])
     return Model("phase", trained.config, tensors | {"base": base_table(shapes.cumulative)})

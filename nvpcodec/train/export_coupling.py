@@ -21,7 +21,7 @@ from nvpcodec.tables import (
 )
 from nvpcodec.train.base_table import base_table
 from nvpcodec.train.coupling_model import CouplingModel
-from nvpcodec.train.quantize import integer_layer
+from nvpcodec.train.quantize import integer_layers
 
 
 def export_coupling(trained: nn.Module, _images: list[Tensor]) -> Model:
@@ -37,9 +37,7 @@ def export_coupling(trained: nn.Module, _images: list[Tensor]) -> Model:
     config = trained.config
     tensors: dict[str, NDArray[Any]] = {"base": base_table(gaussian), "scale_num": _scale_nums(trained)}
     tensors["base_mean"], tensors["base_scale"] = _base(trained, config)
-    for spec in config.layers():
-        tensors |= integer_layer(spec.name, trained.layer(spec.name))
-    return Model("realnvp", config, tensors)
+    return Model("realnvp", config, tensors | integer_layers(config.layers(), trained.layer))
 
 
 def gaussian(_index: int, edges: NDArray[np.float64]) -> NDArray[np.float64]:

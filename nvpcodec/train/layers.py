@@ -1,9 +1,12 @@
 """Float layers with the clamps, and on demand the roundings, of the integer ones."""
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nvpcodec.model import LayerSpec
 from nvpcodec.tables import ACTIVATION_MAX, ACTIVATION_MIN, ACTIVATION_UNIT
 
 LOW, HIGH = ACTIVATION_MIN / ACTIVATION_UNIT, ACTIVATION_MAX / ACTIVATION_UNIT
@@ -59,6 +62,24 @@ class Conv(nn.Module):
             return list(self.weights)
         step = torch.stack([weight_step(w) for w in self.weights]).amax(0)
         return [round_through(w / step) * step for w in self.weights]
+
+
+def build_layers(specs: Iterable[LayerSpec]) -> nn.ModuleDict:
+    """A layer for each spec, at `key(spec.name)`."""
+    return nn.ModuleDict({key(s.name): Conv(list(s.inputs), s.outputs, s.relu, s.zero) for s in specs})
+
+
+def find_layer(layers: nn.ModuleDict, name: str) -> Conv:
+    """The layer of the spec called `name`."""
+    layer = layers[key(name)]
+    if not isinstance(layer, Conv):
+        raise TypeError(f"{name} is no convolution")
+    return layer
+
+
+def key(name: str) -> str:
+    """A module's name may hold no dot."""
+    return name.replace(".", "/")
 
 
 def add(trunk: Tensor, update: Tensor) -> Tensor:

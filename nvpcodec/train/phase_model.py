@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from nvpcodec.context import Neighbourhood, context_inputs, neighbourhood, normalise, pad_phase
 from nvpcodec.layout import COUPLINGS, KEPT, PHASES, scale_sizes
 from nvpcodec.model import PLANES, PhaseConfig
-from nvpcodec.network import CouplingNetwork
+from nvpcodec.network import CouplingNetwork, layers_below
 from nvpcodec.tables import ACTIVATION_UNIT, LEGAL, SCALE_MIN_LOG2, SCALE_STEPS_PER_OCTAVE, SCALES
-from nvpcodec.train.layers import Conv, add
+from nvpcodec.train.layers import Conv, add, build_layers, find_layer, key
 
 SCALE_MAX_LOG2 = SCALE_MIN_LOG2 + (SCALES - 1) / SCALE_STEPS_PER_OCTAVE
 
@@ -52,9 +52,7 @@ class PhaseModel(nn.Module):
         self.config = config
         self.scales = scales
         self.dtype = dtype
-        self.layers = nn.ModuleDict(
-            {_key(s.name): Conv(list(s.inputs), s.outputs, s.relu, s.zero) for s in config.layers()}
-        )
+        self.layers = build_layers(config.layers())
 
     def forward(self, planes: Tensor) -> Tensor:
         """Nats (scales, 3, B) of every scale and plane, finest scale first; the plainly stored scale is not
@@ -110,16 +108,10 @@ class PhaseModel(nn.Module):
         return x
 
     def layer(self, name: str) -> Conv:
-        layer = self.layers[_key(name)]
-        if not isinstance(layer, Conv):
-            raise TypeError(f"{name} is no convolution")
-        return layer
+        return find_layer(self.layers, name)
 
     def network(self, level: int, coupling: int) -> CouplingNetwork:
-        prefix = _key(self.config.prefix(level, coupling))
-        layers = {
-            name.removeprefix(prefix): layer for name, layer in self.layers.items() if name.startswith(prefix)
-        }
+        layers = layers_below(dict(self.layers.items()), key(self.config.prefix(level, coupling)))
         return CouplingNetwork(layers, add, self.config.blocks[coupling])
 
     def _pyramid(self, planes: Tensor) -> list[Tensor]:
@@ -186,11 +178,6 @@ def log_mass(x: Tensor, mean: Tensor, log2_scale: Tensor, low: int, high: int) -
     below = (x - 0.5 - mean) * rate
     inner = F.logsigmoid(-below) + F.logsigmoid(above) + torch.log(-torch.expm1(-rate))
     return torch.where(x <= low, F.logsigmoid(above), torch.where(x >= high, F.logsigmoid(-below), inner))
-
-
-def _key(name: str) -> str:
-    """A module's name may hold no dot."""
-    return name.replace(".", "/")
 
 
 def _changed(planes: Tensor, at: Placement) -> Tensor:

@@ -1,5 +1,6 @@
 """From a trained float layer to the integers of its twin."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from nvpcodec.errors import ModelError
 from nvpcodec.fixedpoint import FLOAT32_EXACT, accumulator_bounds
-from nvpcodec.model import MAX_SHIFT
+from nvpcodec.model import MAX_SHIFT, LayerSpec
 from nvpcodec.tables import ACTIVATION_MIN, ACTIVATION_UNIT
 from nvpcodec.train.layers import WEIGHT_MAX, Conv, weight_step
 
@@ -40,6 +41,17 @@ def integer_layer(name: str, conv: Conv) -> dict[str, NDArray[Any]]:
         shift = shift - too_large
     arrays: dict[str, NDArray[Any]] = {f"{name}.weight{i}": w.astype(np.int8) for i, w in enumerate(integers)}
     return arrays | {f"{name}.bias": integer_bias.astype(np.int32), f"{name}.shift": shift.astype(np.int8)}
+
+
+def integer_layers(specs: Iterable[LayerSpec], layer: Callable[[str], Conv]) -> dict[str, NDArray[Any]]:
+    """The tensors of all layers, each found by its name.
+
+    Raises
+    ------
+    ModelError
+        As for `integer_layer`.
+    """
+    return {k: v for spec in specs for k, v in integer_layer(spec.name, layer(spec.name)).items()}
 
 
 def _round(
