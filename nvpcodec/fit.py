@@ -18,7 +18,7 @@ from torch import Tensor
 from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.fixedpoint import FLOAT32_EXACT
-from nvpcodec.flow import Prediction
+from nvpcodec.phase_flow import Prediction
 from nvpcodec.recorder import Recorder
 from nvpcodec.stack import Ints, Stack
 from nvpcodec.steps import pop_symbols, push_symbols

@@ -16,9 +16,9 @@ from nvpcodec import fit as fitting
 from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.fit import flat_ints, is_fitted, plain_distribution
-from nvpcodec.flow import PhaseFlow, Prediction
 from nvpcodec.layout import scale_sizes
 from nvpcodec.model import Model, PhaseConfig
+from nvpcodec.phase_flow import PhaseFlow, Prediction
 from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes

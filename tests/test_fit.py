@@ -29,7 +29,7 @@ from nvpcodec.fit import (
     pop_fit,
     push_fit,
 )
-from nvpcodec.flow import Prediction
+from nvpcodec.phase_flow import Prediction
 from nvpcodec.recorder import Recorder
 from nvpcodec.stack import Ints, Stack
 from nvpcodec.tables import SCALES

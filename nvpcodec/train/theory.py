@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from nvpcodec.distribution import BaseTable
-from nvpcodec.flow import PhaseFlow
 from nvpcodec.model import CouplingConfig, Model, PhaseConfig
 from nvpcodec.network import Layer
 from nvpcodec.phase_coder import PhaseCoder
+from nvpcodec.phase_flow import PhaseFlow
 from nvpcodec.stack import Ints
 from nvpcodec.tables import ACTIVATION_UNIT
 from nvpcodec.train.coupling_model import CouplingModel

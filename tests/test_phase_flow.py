@@ -11,8 +11,8 @@ from torch import Tensor
 
 from nvpcodec import exact
 from nvpcodec.exact import Lowering, direct, gemm
-from nvpcodec.flow import PhaseFlow, Prediction
 from nvpcodec.layout import phase_size, scale_sizes
+from nvpcodec.phase_flow import PhaseFlow, Prediction
 from nvpcodec.stack import Ints
 from nvpcodec.tables import LEGAL, SCALES
 from tests.models import CONFIG, small_model
