@@ -1,4 +1,4 @@
-"""The training loop: AdamW, warm-up and cosine by wall clock, EMA weights, checkpoints that resume
+"""The training loop: Muon and AdamW, warm-up and cosine by wall clock, EMA weights, checkpoints that resume
 exactly.
 """
 
@@ -15,7 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nvpcodec.train.growth import grown
 from nvpcodec.train.layers import Conv
+from nvpcodec.train.muon import Muon
+
+FEW_OUTPUTS = 8
 
 #: Planes (B, 3, H, W) to nats, any shape.
 Likelihood = Callable[[Tensor], Tensor]
@@ -47,12 +51,7 @@ class Trainer:
         self.model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.schedule = schedule
         self.device = device
-        self.optimiser = torch.optim.AdamW(
-            model.parameters(),
-            lr=schedule.learning_rate,
-            betas=(0.9, 0.98),
-            weight_decay=schedule.weight_decay,
-        )
+        self.optimisers = _optimisers(self.model, schedule)
         self.ema = {k: v.detach().clone() for k, v in model.state_dict().items()}
         self.step = 0
         self.elapsed = 0.0
@@ -60,13 +59,14 @@ class Trainer:
     def train_step(self, planes: Tensor) -> float:
         """One update on planes (B, 3, H, W); returns bits/dim before it."""
         self.set_quantized(self.elapsed >= self.schedule.quantize_after * self.schedule.seconds)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.schedule.rate(self.step, self.elapsed)
         loss = bits_per_dim(self.model, planes.to(self.device))
-        self.optimiser.zero_grad(set_to_none=True)
+        self.model.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.schedule.clip)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = self.schedule.rate(self.step, self.elapsed)
+            optimiser.step()
         decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
         for name, value in self.model.state_dict().items():
             self.ema[name].lerp_(value, 1 - decay)
@@ -91,21 +91,33 @@ class Trainer:
         return {
             "model": self.model.state_dict(),
             "ema": self.ema,
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "step": self.step,
             "elapsed": self.elapsed,
         }
 
     def start_from(self, weights: dict[str, Tensor]) -> None:
-        """Begin with these weights instead of random ones."""
-        self.model.load_state_dict(weights)
+        """Begin with these weights, of a model of this size or a smaller one, instead of random ones."""
+        self.model.load_state_dict(grown(weights, self.model))
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.ema = {k: v.to(self.device) for k, v in state["ema"].items()}
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         self.step, self.elapsed = state["step"], state["elapsed"]
+
+
+def _optimisers(model: nn.Module, schedule: Schedule) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices, AdamW for biases and for layers of so few outputs that they are none."""
+    matrices = [p for p in model.parameters() if p.dim() > 1 and len(p) > FEW_OUTPUTS]
+    others = [p for p in model.parameters() if p.dim() <= 1 or len(p) <= FEW_OUTPUTS]
+    rate, decay = schedule.learning_rate, schedule.weight_decay
+    return [
+        Muon(matrices, lr=rate, weight_decay=decay),
+        torch.optim.AdamW(others, lr=rate, weight_decay=decay, betas=(0.9, 0.98)),
+    ]
 
 
 def bits_per_dim(model: Likelihood, planes: Tensor) -> Tensor:
