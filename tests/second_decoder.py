@@ -1,0 +1,1084 @@
+"""A second decoder of .nvp files, written from docs/format.md alone and in its order.
+
+It shares no line with the package: plain Python, NumPy's int64 and the standard library. It is slow and
+short, and shows that the text is enough to read a file, also on a machine of the other byte order.
+
+    python tests/second_decoder.py --weights DIR FILE.nvp [FILE.npy ...]
+
+prints a line for each file: its name, the SHA-256 of its samples, and `ok` or `differs` where the samples
+lie beside it as an .npy of the same name. An .npy among the arguments stands for the file beside it. Exit
+status 1: a file differs or was refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import lzma
+import sys
+import zlib
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.int64]
+
+
+class Refused(ValueError):
+    """The file or the model breaks a rule of docs/format.md."""
+
+
+def require(holds: bool, rule: str) -> None:
+    if not holds:
+        raise Refused(rule)
+
+
+# Conventions
+
+
+class Reader:
+    """Takes bytes, numbers and varints off the front of some bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def take(self, count: int) -> bytes:
+        require(count <= len(self.data) - self.at, "the bytes end too early")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def rest(self) -> bytes:
+        return self.take(len(self.data) - self.at)
+
+    def u8(self) -> int:
+        return self.take(1)[0]
+
+    def u32(self) -> int:
+        return int.from_bytes(self.take(4), "little")
+
+    def varint(self) -> int:
+        value = 0
+        for group in range(5):
+            byte = self.u8()
+            value |= (byte & 127) << (7 * group)
+            if byte < 128:
+                require(byte != 0 or group == 0, "a varint is longer than it need be")
+                return value
+        raise Refused("a varint has more than five bytes")
+
+
+# Overview, header fields, region table
+
+#: Channels and depth codes of each kind.
+KINDS = {0: (1, (1, 2)), 1: (2, (1, 2)), 2: (3, (1, 2)), 3: (4, (1, 2)), 4: (1, (1,)), 5: (1, (0,))}
+GREY, GREY_ALPHA, RGB, RGBA, PALETTE, BILEVEL = range(6)
+DEPTHS = {0: 1, 1: 8, 2: 16}
+STORED, DEFLATE, LZMA, FLOW = 0, 1, 2, 16
+#: Samples that this reader takes memory for.
+SAMPLE_LIMIT = 2**28
+
+
+@dataclass(frozen=True)
+class Region:
+    """A cell of the grid: its first row and column, its size, and how it is coded."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    mode: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands before the side data."""
+
+    kind: int
+    bits: int
+    height: int
+    width: int
+    side_data_length: int
+    regions: Tuple[Region, ...]
+    model_id: Optional[bytes]
+
+    @property
+    def channels(self) -> int:
+        return KINDS[self.kind][0]
+
+
+def read_sides(reader: Reader) -> Tuple[int, int, int, int]:
+    """Width, height, and the height and width of a full cell."""
+    width, height, cell_height, cell_width = (reader.varint() for _ in range(4))
+    require(1 <= width < 2**31 and 1 <= height < 2**31, "a side is 0 or too large")
+    require(cell_height < height and cell_width < width, "a region side is not below the image's")
+    return width, height, cell_height or height, cell_width or width
+
+
+def read_header(reader: Reader) -> Header:
+    """Raises Refused where the header breaks a rule, or its checksum differs."""
+    require(reader.take(4) == b"\x8eNVP", "other magic")
+    require(reader.u8() == 1, "other version")
+    form = reader.u8()
+    kind, depth = form & 7, form >> 3 & 3
+    require(form < 32 and kind in KINDS and depth in KINDS[kind][1], "a reserved form")
+    width, height, cell_height, cell_width = read_sides(reader)
+    side_data_length = reader.varint()
+    tops, lefts = range(0, height, cell_height), range(0, width, cell_width)
+    count = len(tops) * len(lefts)
+    require(count <= min(2**20, (len(reader.data) - reader.at) // 2), "too many regions")
+    regions = []
+    for top in tops:
+        for left in lefts:
+            size = min(cell_height, height - top), min(cell_width, width - left)
+            regions.append(Region(top, left, *size, reader.u8(), reader.varint()))
+    modes = {region.mode for region in regions}
+    require(modes <= {STORED, DEFLATE, LZMA, FLOW}, "a reserved mode")
+    model_id = reader.take(8) if FLOW in modes else None
+    end = reader.at
+    require(reader.u32() == zlib.crc32(reader.data[:end]), "the header checksum differs")
+    return Header(kind, DEPTHS[depth], height, width, side_data_length, tuple(regions), model_id)
+
+
+# Side data
+
+TAGS = PALETTE_TAG, TRANSPARENCY, ICC, EXIF, XMP, DENSITY, COLOUR, TEXT = tuple(range(1, 9))
+COLOUR_NAMES = {b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"sBIT"}
+
+
+def inflate(data: bytes, count: int) -> bytes:
+    """The `count` bytes of a raw deflate stream that ends where `data` end."""
+    stream = zlib.decompressobj(-15)
+    try:
+        out = stream.decompress(data, count + 1)
+    except zlib.error as error:
+        raise Refused("no deflate stream") from error
+    require(len(out) == count and stream.eof and not stream.unused_data, "a deflate stream of another length")
+    return out
+
+
+def read_side_data(data: bytes, kind: int) -> List[Tuple[int, bytes]]:
+    """The records (tag, content) of the side data, in their order."""
+    records: List[Tuple[int, bytes]] = []
+    if data:
+        reader = Reader(data)
+        coding = reader.u8()
+        require(coding <= 1, "reserved coding of the side data")
+        if coding == 1:
+            count = reader.varint()
+            require(count <= 2**26, "too many bytes of records")
+            reader = Reader(inflate(reader.rest(), count))
+        require(len(reader.data) <= 2**26 + 1, "too many bytes of records")
+        while reader.at < len(reader.data):
+            tag = reader.u8()
+            records.append((tag, reader.take(reader.varint())))
+    check_records(records, kind)
+    return records
+
+
+def check_records(records: List[Tuple[int, bytes]], kind: int) -> None:
+    tags = [tag for tag, _ in records]
+    require(set(tags) <= set(TAGS), "a reserved tag")
+    require(tags == sorted(tags), "records out of order")
+    require(all(tags.count(tag) == 1 for tag in set(tags) - {COLOUR, TEXT}), "a tag occurs twice")
+    require((PALETTE_TAG in tags) == (kind == PALETTE), "a palette too many or too few")
+    first = dict(reversed(records))
+    palette = first.get(PALETTE_TAG, b"")
+    require(len(palette) % 3 == 0 and len(palette) <= 768, "no palette")
+    require(kind != PALETTE or len(palette) > 0, "an empty palette")
+    if TRANSPARENCY in first:
+        length = len(first[TRANSPARENCY])
+        allowed = {GREY: (2,), BILEVEL: (2,), RGB: (6,), PALETTE: range(1, len(palette) // 3 + 1)}
+        require(length in allowed.get(kind, ()), "no such transparency")
+    if DENSITY in first:
+        require(len(first[DENSITY]) == 9 and first[DENSITY][8] <= 1, "no density")
+    for tag, content in records:
+        if tag == COLOUR:
+            require(content[:4] in COLOUR_NAMES, "no such colour chunk")
+        if tag == TEXT:
+            parts = content.split(b"\0", 3)
+            require(len(parts) == 4 and parts[1].isascii(), "no text record")
+            require(1 <= len(parts[0].decode("utf-8", "replace")) <= 79, "no keyword")
+
+
+# Plain modes
+
+
+def decode_plain(mode: int, payload: bytes, shape: Tuple[int, int, int], bits: int) -> Array:
+    """The samples (h, w, c) of a payload of mode 0, 1 or 2, for an image of `bits` bits a sample."""
+    height, width, channels = shape
+    form = Reader(payload).u8()
+    code, filtering, green = form & 7, form >> 3 & 3, form >> 5 & 1
+    require(form < 64 and code <= 4, "a reserved form byte")
+    sample_bits = 1 << code
+    packed = sample_bits < 8
+    require(sample_bits == bits or (packed and bits == 8 and channels == 1), "sample bits do not fit the image")
+    require(mode != STORED or (filtering == 0 and not green), "a filter in mode 0")
+    require(not green or channels >= 3, "green was subtracted from nothing")
+    require(filtering != 3 or height + width <= 65536, "too large for the median filter")
+    count = height * -(-width * channels * sample_bits // 8)
+    data = unpack_bytes(mode, payload[1:], count, channels)
+    inner = (height, count // height, 1) if packed else shape
+    modulus = 65536 if sample_bits == 16 else 256
+    elements = to_elements(data, inner, sample_bits == 16, filtering != 0)
+    elements = (none, sub, up, median)[filtering](elements, modulus)
+    if green:
+        elements[..., 0::2][..., :2] += elements[..., 1:2]
+        elements %= modulus
+    return unpack_samples(elements, sample_bits, width) if packed else elements
+
+
+def unpack_bytes(mode: int, data: bytes, count: int, channels: int) -> bytes:
+    """Step 1."""
+    if mode == STORED:
+        require(len(data) == count, "another number of stored bytes")
+        return data
+    if mode == DEFLATE:
+        return inflate(data, count)
+    places = (2, 2, 2) if channels == 4 else (4, 0, 0)
+    size = min(2**23, max(2**12, count))
+    chain = {"id": lzma.FILTER_LZMA1, "dict_size": size, **dict(zip(("lc", "lp", "pb"), places))}
+    try:
+        stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chain])
+        out = stream.decompress(data, count + 1)
+    except lzma.LZMAError as error:
+        raise Refused("no LZMA stream") from error
+    require(len(out) == count and stream.eof and not stream.unused_data, "an LZMA stream of another length")
+    return out
+
+
+def to_elements(data: bytes, shape: Tuple[int, int, int], wide: bool, filtered: bool) -> Array:
+    """Step 2."""
+    values = np.frombuffer(data, np.uint8).astype(np.int64)
+    if wide:
+        high, low = values.reshape(2, -1)
+        values = 256 * high + low
+        if filtered:
+            values = np.where(values % 2 == 0, values // 2, 65536 - (values + 1) // 2)
+    return values.reshape(shape)
+
+
+def none(elements: Array, modulus: int) -> Array:
+    return elements
+
+
+def sub(elements: Array, modulus: int) -> Array:
+    return np.cumsum(elements, 1) % modulus
+
+
+def up(elements: Array, modulus: int) -> Array:
+    return np.cumsum(elements, 0) % modulus
+
+
+def median(elements: Array, modulus: int) -> Array:
+    """One anti-diagonal after another; a row and a column of zeros stand for what is outside."""
+    height, width, channels = elements.shape
+    out = np.zeros((height + 1, width + 1, channels), np.int64)
+    for diagonal in range(height + width - 1):
+        y = np.arange(max(0, diagonal - width + 1), min(height, diagonal + 1))
+        x = diagonal - y
+        a, b, d = out[y + 1, x], out[y, x + 1], out[y, x]
+        p = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), a + b - d))
+        out[y + 1, x + 1] = (elements[y, x] + p) % modulus
+    return out[1:, 1:]
+
+
+def unpack_samples(elements: Array, sample_bits: int, width: int) -> Array:
+    """Step 5."""
+    shifts = np.arange(8 - sample_bits, -1, -sample_bits)
+    samples = (elements >> shifts) & ((1 << sample_bits) - 1)
+    rows = samples.reshape(len(elements), -1)
+    require(not rows[:, width:].any(), "bits that fill up a row are not 0")
+    return rows[:, :width, None]
+
+
+# Checksums
+
+
+def sample_bytes(samples: Array, bits: int) -> bytes:
+    """The decoded samples in raster order, as the pixel checksum takes them."""
+    return samples.astype("<u2" if bits == 16 else np.uint8).tobytes()
+
+
+# Flow payload
+
+
+def decode_flow(payload: bytes, shape: Tuple[int, int, int], model: "Model") -> Array:
+    """The samples (h, w, c) of a payload of mode 16."""
+    height, width, channels = shape
+    reader = Reader(payload)
+    alpha = []
+    if channels in (2, 4):
+        mode = reader.u8()
+        require(mode <= 2, "a reserved mode of alpha")
+        alpha = [decode_plain(mode, reader.take(reader.varint()), (height, width, 1), 8)]
+    planes = 1 if channels < 3 else 3
+    decode = {"phase": decode_phase, "realnvp": decode_realnvp}[model.kind]
+    values = decode(model, reader, height, width, planes)
+    return np.concatenate([colours(values)] + alpha, 2)
+
+
+def colours(planes: Array) -> Array:
+    """Planes (1 or 3, h, w) to samples (h, w, 1 or 3): the inverse of YCoCg-R."""
+    if len(planes) == 3:
+        y, co, cg = planes
+        t = y - (cg >> 1)
+        blue = t - (co >> 1)
+        planes = np.stack([blue + co, cg + t, blue])
+        require(0 <= planes.min() and planes.max() <= 255, "a colour is outside of 0 to 255")
+    return np.moveaxis(planes, 0, 2)
+
+
+#: The legal values of Y, Co and Cg.
+LEGAL = ((0, 255), (-255, 255), (-255, 255))
+
+
+# Stack
+
+
+class Stack:
+    """The asymmetric numeral system: a state below 2^64 and words, the last of them on top."""
+
+    def __init__(self, data: bytes) -> None:
+        require(data[-1:] != b"\0", "the last byte of the stack is 0")
+        filled = data + bytes(-len(data) % 4)
+        self.words: List[int] = np.frombuffer(filled, "<u4").tolist()
+        self.state = 0
+        while self.state < 2**32 and self.words:
+            self.refill()
+
+    def refill(self) -> None:
+        self.state = (self.state << 32) + self.words.pop()
+
+    def pop(self, n: int) -> int:
+        if n == 1:
+            return 0
+        share = 2**24 // n
+        low = self.state & (2**24 - 1)
+        v = min(low // share, n - 1)
+        self.state = (self.state >> 24) * size(v, n) + low - v * share
+        if self.state < 2**32 and self.words:
+            self.refill()
+        return v
+
+    def push(self, v: int, n: int) -> None:
+        if n == 1:
+            return
+        mass = size(v, n)
+        if self.state >> 40 >= mass:
+            self.words.append(self.state & (2**32 - 1))
+            self.state >>= 32
+        self.state = (self.state // mass << 24) + v * (2**24 // n) + self.state % mass
+
+    def pop_list(self, count: int, n: int) -> List[int]:
+        return [self.pop(n) for _ in range(count)]
+
+    def push_list(self, values: Sequence[int], ns: Sequence[int]) -> None:
+        for v, n in zip(reversed(values), reversed(ns)):
+            self.push(v, n)
+
+    def check_empty(self) -> None:
+        require(self.state == 0 and not self.words, "the stack is not empty in the end")
+
+
+def size(v: int, n: int) -> int:
+    share = 2**24 // n
+    return share if v < n - 1 else 2**24 - (n - 1) * share
+
+
+# Exchanges
+
+GROWTHS = (255, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1, 0)
+REALNVP_GROWTH = 4
+
+#: Of a symbol's index and its target: the symbol, and c and f of the interval that it owns.
+Owner = Callable[[int, int], Tuple[int, int, int]]
+
+
+def exchange(stack: Stack, count: int, growth: int, before: int, owner: Owner) -> List[int]:
+    """Decodes `count` symbols in chunks, the last chunk first."""
+    begins, done = [], 0
+    while done < count:
+        begins.append(done)
+        done += min(count - done, max(1, ((before + done) * growth) >> 6))
+    symbols = [0] * count
+    end = count
+    for begin in reversed(begins):
+        targets = stack.pop_list(end - begin, 2**16)
+        rests, masses = [], []
+        for i, t in zip(range(begin, end), targets):
+            symbols[i], c, f = owner(i, t)
+            rests.append(t - c)
+            masses.append(f)
+        stack.push_list(rests, masses)
+        end = begin
+    return symbols
+
+
+# Symbols
+
+# fmt: off
+RADIUS = (
+    2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5,
+    5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 15, 16, 18, 20, 23, 25, 28, 31, 35, 39, 44, 49, 55,
+    61, 69, 77, 86, 97, 108, 121, 136, 153, 171, 192, 215, 241, 271, 304, 341, 382, 429, 481,
+    510, 510, 510, 510, 510,
+)
+FINENESS = 36 * (4,) + 6 * (3,) + 6 * (2,) + 6 * (1,) + 18 * (0,)
+MISSES = (
+    55109, 46341, 38968, 32768, 27554, 23170, 19484, 16384, 13777, 11585, 9742, 8192, 6889, 5793, 4871,
+    4096, 3444, 2896, 2435, 2048, 1722, 1448, 1218, 1024, 861, 724, 609, 512, 431, 362, 304, 256,
+    215, 181, 152, 128, 108, 91, 76, 64, 54, 45, 38, 32, 27, 23, 19, 16,
+    13, 11, 10, 8, 7, 6, 5, 4, 3, 3, 2, 2,
+)
+# fmt: on
+#: Where each scale index's table begins in the tensor `base`, and the end of the last.
+OFFSETS = np.cumsum([0] + [2 * r * 2**f + 1 for r, f in zip(RADIUS, FINENESS)])
+GROUP = 64
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of an array of symbols; every field but the last three has one number a symbol."""
+
+    origin: Array
+    step: Array
+    first: Array
+    last: Array
+    base: Array
+    low: int
+    high: int
+
+    @classmethod
+    def of(cls, base: Array, m: Array, s: Array, low: int, high: int) -> "Cells":
+        """`origin` is where o lies in the whole of `base`."""
+        radius, f = np.array(RADIUS)[s], np.array(FINENESS)[s]
+        o = (16 * radius - 8 - m) >> (4 - f)
+        length = (2 * radius << f) + 1
+        first = np.maximum(low, -(o >> f))
+        last = np.minimum(high, ((length - 1 - o) >> f) - 1)
+        return cls(OFFSETS[s] + o, 1 << f, first, last, base, low, high)
+
+    def edge(self, i: Array, v: Array) -> Array:
+        """E(v) for the symbols of index i."""
+        inside = self.base[self.origin[i] + v * self.step[i]]
+        inside = np.where((v == self.first[i]) & (v == self.low), 0, inside)
+        return np.where((v == self.last[i] + 1) & (v == self.high + 1), 2**16, inside)
+
+    def owner(self, i: int, t: int) -> Tuple[int, int, int]:
+        """The cell of symbol i that owns t, and its c and f; the cells first - 1 and last + 1 are tails."""
+        first, last, origin, step = (int(a[i]) for a in (self.first, self.last, self.origin, self.step))
+        edges = self.base[origin + first * step : origin + (last + 1) * step + 1 : step]
+        bounds = [0] + edges.tolist() + [2**16]
+        if first == self.low:
+            bounds[1] = 0
+        if last == self.high:
+            bounds[-2] = 2**16
+        above = bisect_right(bounds, t)
+        return first - 2 + above, bounds[above - 1], bounds[above] - bounds[above - 1]
+
+
+def pop_array(
+    stack: Stack, base: Array, growth: int, before: int, m: Array, s: Array, low: int, high: int
+) -> Array:
+    """The symbols, int64 (n,), of means and scale indices m and s, int64 (n,)."""
+    cells = Cells.of(base, m, s, low, high)
+    values = np.clip((m + 8) >> 4, low, high)
+    everything = np.arange(len(m))
+    mass = cells.edge(everything, values + 1) - cells.edge(everything, values)
+    certain = everything[(s <= 14) & (mass >= 63488)]
+    groups = certain[: len(certain) // GROUP * GROUP].reshape(-1, GROUP)
+    grouped = np.zeros(len(m), bool)
+    if len(groups):
+        missed = MISSES[stack.pop(len(MISSES))]
+        flags = ((0, missed, 2**16 - missed), (1, 0, missed))
+        found = exchange(stack, len(groups), growth, before, lambda i, t: flags[t < missed])
+        grouped[groups[np.array(found) == 0]] = True
+    others = everything[~grouped]
+    found = exchange(stack, len(others), growth, before, lambda i, t: cells.owner(int(others[i]), t))
+    for i, cell in zip(others.tolist(), found):
+        first, last = int(cells.first[i]), int(cells.last[i])
+        if cell < first:
+            cell = low + stack.pop(first - low)
+        elif cell > last:
+            cell = last + 1 + stack.pop(high - last)
+        values[i] = cell
+    return values
+
+
+# Model file
+
+SCALE_INDICES = 72
+
+
+@dataclass(frozen=True)
+class Model:
+    """Configuration and tensors, int64, by name."""
+
+    config: Dict[str, Any]
+    tensors: Dict[str, Array]
+
+    @property
+    def kind(self) -> str:
+        return str(self.config["kind"])
+
+    def layer(self, name: str, *inputs: Optional[Array], lowest: int = -512) -> Array:
+        """Activations (out, h, w) of inputs (in, h, w), of which one that is None adds nothing."""
+        tensors = self.tensors
+        total = tensors[name + ".bias"][:, None, None]
+        for i, x in enumerate(inputs):
+            if x is not None:
+                total = total + convolve(tensors[f"{name}.weight{i}"], x)
+        return np.clip(total >> tensors[name + ".shift"][:, None, None], lowest, 511)
+
+    def blocks(self, name: str, count: int, features: Array) -> Array:
+        for i in range(count):
+            middle = self.layer(f"{name}.block{i}_spatial", features, lowest=0)
+            features = np.clip(features + self.layer(f"{name}.block{i}_mix", middle), -512, 511)
+        return features
+
+    def head(self, name: str, *inputs: Array) -> Array:
+        return self.layer(name + "_out", self.layer(name + "_hidden", *inputs, lowest=0))
+
+
+def convolve(weight: Array, x: Array) -> Array:
+    """Sums (out, h, w) over the window of (in, h, w) that each of the weights (out, in, k, k) sees."""
+    k = weight.shape[2]
+    d = (k - 1) // 2
+    channels, height, width = x.shape
+    padded = np.pad(x, ((0, 0), (d, d), (d, d)))
+    total = np.zeros((height * width, len(weight)), np.int64)
+    for dy in range(k):
+        for dx in range(k):
+            window = padded[:, dy : dy + height, dx : dx + width].reshape(channels, -1)
+            # Both factors lie in memory along the channels: NumPy multiplies integers without a library.
+            total += np.ascontiguousarray(window.T) @ np.ascontiguousarray(weight[:, :, dy, dx]).T
+    return total.T.reshape(-1, height, width)
+
+
+def read_model(data: bytes) -> Tuple[bytes, Model]:
+    """The id and the model of a safetensors file."""
+    reader = Reader(data)
+    header = json.loads(reader.take(int.from_bytes(reader.take(8), "little")).decode("utf-8"))
+    content = reader.rest()
+    config = json.loads(header.pop("__metadata__")["config"])
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode("utf-8"))
+    tensors = {}
+    for name in sorted(header):
+        entry = header[name]
+        kind, code = {"I8": ("int8", "<i1"), "I32": ("int32", "<i4")}[entry["dtype"]]
+        begin, end = entry["data_offsets"]
+        shape = tuple(entry["shape"])
+        digest.update(f"{name} {kind} {shape}\n".encode("ascii") + content[begin:end])
+        tensors[name] = np.frombuffer(content[begin:end], code).astype(np.int64).reshape(shape)
+    model = Model(config, tensors)
+    check_model(model)
+    return digest.digest()[:8], model
+
+
+#: A layer's inputs, each its channels and its kernel, and its results.
+Layer = Tuple[List[Tuple[int, int]], int]
+
+
+def phase_layers(config: Dict[str, Any]) -> Dict[str, Layer]:
+    width, hidden, handed = config["width"], config["head_width"], config["handed_width"]
+    layers: Dict[str, Layer] = {}
+    for level in range(config["levels"]):
+        layers[f"level{level}.up"] = [(width, 1)], 4 * handed
+        for c, n in ((0, 1), (1, 2)):
+            name = f"level{level}.coupling{c}"
+            layers[name + ".stem"] = [(54 * n, 1), ((handed, width)[c], 1)], width
+            layers.update(block_layers(name, config["blocks"][c], width))
+            for p in range(3):
+                layers[f"{name}.head{p}_hidden"] = [(width, 1)] + [(n * p, 3)] * (p > 0), hidden
+                layers[f"{name}.head{p}_out"] = [(hidden, 1)], 2 * n
+    return layers
+
+
+def realnvp_layers(config: Dict[str, Any]) -> Dict[str, Layer]:
+    width, hidden = config["width"], config["head_width"]
+    layers: Dict[str, Layer] = {}
+    for scale, couplings in enumerate(COUPLINGS):
+        for j, coupling in enumerate(couplings):
+            name = f"scale{scale}.coupling{j}"
+            changed = changes(coupling, 12 << scale)
+            n, q = int(changed.sum()), int((~changed).sum())
+            layers[name + ".linear"] = [(q, 3)], n
+            layers[name + ".stem"] = [(q, 3), (q, 3)], width
+            layers.update(block_layers(name, config["blocks"], width))
+            layers[name + ".head0_hidden"] = [(width, 1)], hidden
+            layers[name + ".head0_out"] = [(hidden, 1)], 2 * n
+    return layers
+
+
+def block_layers(name: str, count: int, width: int) -> Dict[str, Layer]:
+    kernels = (("spatial", 3), ("mix", 1))
+    return {f"{name}.block{i}_{part}": ([(width, k)], width) for i in range(count) for part, k in kernels}
+
+
+def check_model(model: Model) -> None:
+    """Raises Refused where the model lacks a tensor, has one too many, or breaks a bound."""
+    tensors = model.tensors
+    require(model.config["kind"] in ("phase", "realnvp"), "another kind of model")
+    shapes = {"base": (int(OFFSETS[-1]),)}
+    if model.kind == "realnvp":
+        shapes.update(base_mean=(66,), base_scale=(66,), scale_num=(16, 1024))
+    layers = {"phase": phase_layers, "realnvp": realnvp_layers}[model.kind](model.config)
+    for name, (inputs, out) in layers.items():
+        weights = {f"{name}.weight{i}": (out, c, k, k) for i, (c, k) in enumerate(inputs)}
+        shapes.update({**weights, name + ".bias": (out,), name + ".shift": (out,)})
+    require({name: tensor.shape for name, tensor in tensors.items()} == shapes, "other tensors than the kind has")
+    for name, (inputs, _) in layers.items():
+        check_layer(tensors, name, len(inputs))
+    for s in range(SCALE_INDICES):
+        check_table(tensors["base"][OFFSETS[s] : OFFSETS[s + 1]], 1 << FINENESS[s])
+    if model.kind == "realnvp":
+        check_range(tensors["scale_num"], 2, 2**16)
+        check_range(tensors["base_mean"], -(2**20), 2**20)
+        check_range(tensors["base_scale"], 0, SCALE_INDICES - 1)
+
+
+def check_range(tensor: Array, low: int, high: int) -> None:
+    require(low <= tensor.min() and tensor.max() <= high, "a tensor has a value beyond its bounds")
+
+
+def check_layer(tensors: Dict[str, Array], name: str, inputs: int) -> None:
+    total = np.abs(tensors[name + ".bias"])
+    for i in range(inputs):
+        total = total + 512 * np.abs(tensors[f"{name}.weight{i}"]).sum((1, 2, 3))
+    require(total.max() < 2**24, "a sum could be too large")
+    check_range(tensors[name + ".shift"], 0, 23)
+
+
+def check_table(table: Array, step: int) -> None:
+    steps = np.concatenate([table[:1], table[step:] - table[:-step], 2**16 - table[-1:]])
+    require(steps.min() >= 2 and np.diff(table).min() >= 0, "a base table breaks its bounds")
+
+
+# Phase flow
+
+# fmt: off
+TAPS_3 = (
+    (-1, -1), (-1, 1), (1, -1), (1, 1), (-1, -3), (-1, 3), (1, -3), (1, 3),
+    (-3, -1), (-3, 1), (3, -1), (3, 1), (-3, -3), (-3, 3), (3, -3), (3, 3),
+)
+TAPS_1_2 = (
+    (0, -1), (0, 1), (-1, 0), (1, 0), (-1, -2), (-1, 2), (1, -2), (1, 2),
+    (-2, -1), (-2, 1), (2, -1), (2, 1), (0, -3), (0, 3), (-3, 0), (3, 0),
+)
+THRESHOLDS = (
+    20, 27, 39, 54, 77, 108, 153, 216, 305, 431, 609, 862, 1218, 1723, 2436, 3445, 4871, 6889, 9742, 13778,
+)
+RECIPROCAL = np.array((
+    8192, 5793, 4096, 2896, 2048, 1448, 1024, 724, 512, 362, 256, 181, 128, 91, 64, 45, 32, 23, 16, 11, 8,
+))
+FACTOR = np.array((
+    16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096, 5793, 8192, 11585,
+    16384,
+))
+# fmt: on
+#: The phases that each coupling decodes.
+DECODED = ((3,), (1, 2))
+FIT_PIXELS = 4096
+Size = Tuple[int, int]
+
+
+def phase_size(p: int, scale: Size) -> Size:
+    return (scale[0] + 1 - p // 2) // 2, (scale[1] + 1 - p % 2) // 2
+
+
+def decode_phase(model: Model, reader: Reader, height: int, width: int, planes: int) -> Array:
+    """The planes (planes, h, w) of a region."""
+    growth = reader.u8()
+    require(growth < len(GROWTHS), "a reserved growth")
+    stack = Stack(reader.rest())
+    sizes = [(height, width)]
+    while sizes[-1][0] * sizes[-1][1] > 16:
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    values = np.zeros((3, *sizes[-1]), np.int64)
+    for plane, (low, high) in zip(range(planes), LEGAL):
+        numbers = stack.pop_list(values[plane].size, high - low + 1)
+        values[plane] = low + np.array(numbers).reshape(sizes[-1])
+    flow = PhaseFlow(model, stack, GROWTHS[growth], planes, planes * height * width - values[:planes].size)
+    features = None
+    for scale in reversed(range(len(sizes) - 1)):
+        values, features = flow.decode_scale(scale, sizes[scale], values, features)
+    stack.check_empty()
+    return values[:planes]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What the taps of a phase give on the grid."""
+
+    base4: Array  # (3, h, w)
+    d: Array  # (16, 3, h, w)
+    activity: Array  # (3, h, w)
+
+    @classmethod
+    def of(cls, known: Dict[int, Array], p: int) -> "Neighbours":
+        """The neighbourhood of phase p among the known phases, each (3, h, w) with its fillings."""
+        height, width = known[0].shape[1:]
+        taps = []
+        for dy, dx in TAPS_3 if p == 3 else TAPS_1_2:
+            y, x = p // 2 + dy, p % 2 + dx
+            rows = np.clip(np.arange(height) + y // 2, 0, height - 1)
+            columns = np.clip(np.arange(width) + x // 2, 0, width - 1)
+            taps.append(known[2 * (y % 2) + x % 2][:, rows[:, None], columns])
+        tap = np.stack(taps)
+        base4 = tap[:4].sum(0)
+        d = 4 * tap - base4
+        return cls(base4, d, np.searchsorted(THRESHOLDS, np.abs(d).sum(0), "right"))
+
+    def scaled(self, difference: Array, plane: Any = slice(None)) -> Array:
+        """N(difference, a)."""
+        return np.clip((difference * RECIPROCAL[self.activity[plane]] + 128) >> 8, -512, 511)
+
+    def context(self) -> Array:
+        """The 54 channels of the phase."""
+        grid = self.base4.shape[1:]
+        taps = self.scaled(self.d).reshape(48, *grid)
+        bases = np.stack([(self.base4[0] >> 2) - 128, self.base4[1] >> 3, self.base4[2] >> 3])
+        return np.concatenate([taps, 8 * (self.activity - 8), bases])
+
+
+@dataclass
+class PhaseFlow:
+    """Decodes one scale after another; `left` counts the samples that are still on the stack."""
+
+    model: Model
+    stack: Stack
+    growth: int
+    planes: int
+    left: int
+
+    def decode_scale(
+        self, scale: int, size: Size, coarser: Array, handed: Optional[Array]
+    ) -> Tuple[Array, Array]:
+        """The scale (3, h, w) of which `coarser` is phase 0, and the features of coupling 1."""
+        level = f"level{min(scale, self.model.config['levels'] - 1)}"
+        grid = coarser.shape[1:]
+        if handed is not None:
+            up = self.model.layer(level + ".up", handed)
+            up = up.reshape(-1, 2, 2, *handed.shape[1:]).transpose(0, 3, 1, 4, 2)
+            handed = up.reshape(len(up), 2 * up.shape[1], -1)[:, : grid[0], : grid[1]]
+        phases = {0: coarser}
+        for c in (0, 1):
+            name = f"{level}.coupling{c}"
+            around = {p: Neighbours.of(phases, p) for p in DECODED[c]}
+            context = np.concatenate([around[p].context() for p in DECODED[c]])
+            features = self.model.layer(name + ".stem", context, handed)
+            features = self.model.blocks(name, self.model.config["blocks"][c], features)
+            phases.update(self.decode_coupling(name, size, phases[0], around, features))
+            handed = features
+        whole = np.zeros((3, 2 * grid[0], 2 * grid[1]), np.int64)
+        for p, values in phases.items():
+            whole[:, p // 2 :: 2, p % 2 :: 2] = values
+        return whole[:, : size[0], : size[1]], features
+
+    def decode_coupling(
+        self, name: str, size: Size, filling: Array, around: Dict[int, Neighbours], features: Array
+    ) -> Dict[int, Array]:
+        """The coupling's phases, each (3, h, w) on the grid with its fillings."""
+        phases = {p: filling.copy() for p in around}
+        innovations = {p: np.zeros_like(filling) for p in around}
+        for plane in range(self.planes):
+            residuals = [
+                n.scaled(4 * phases[p][q] - n.base4[q], q) for p, n in around.items() for q in range(plane)
+            ]
+            inputs = (features, np.stack(residuals)) if plane else (features,)
+            outputs = self.model.head(f"{name}.head{plane}", *inputs)
+            for index, (p, n) in enumerate(around.items()):
+                rows, columns = phase_size(p, size)
+                if rows * columns == 0:
+                    continue
+                a = n.activity[plane]
+                m = 4 * n.base4[plane] + ((outputs[index] * FACTOR[a] + 64) >> 7)
+                s = np.clip(12 + 3 * a + ((6 * outputs[len(around) + index] + 16) >> 5), 0, 71)
+                known = innovations[1][plane] if p == 2 and phase_size(1, size)[1] else None
+                regressors = Regressors(n, phases[p], plane, self.planes, known)
+                m, x = self.decode_plane(m[:rows, :columns], s[:rows, :columns], plane, regressors)
+                phases[p][plane, :rows, :columns] = x
+                innovations[p][plane, :rows, :columns] = (16 * x - m) >> 2
+        return phases
+
+    def decode_plane(self, m: Array, s: Array, plane: int, regressors: "Regressors") -> Tuple[Array, Array]:
+        """The means and the values, (rows, columns), of one plane of a phase."""
+        low, high = LEGAL[plane]
+        self.left -= m.size
+        if m.size >= FIT_PIXELS:
+            m, s = self.apply_fit(m, s, regressors.on(m.shape))
+        m = np.clip(m, 16 * low, 16 * high)
+        return m, self.pop(m, s, low, high).reshape(m.shape)
+
+    def apply_fit(self, m: Array, s: Array, regressors: List[Array]) -> Tuple[Array, Array]:
+        zeros = np.zeros(len(regressors), np.int64)
+        e = self.stack.pop(SCALE_INDICES)
+        coefficients = self.pop(zeros, zeros + e, -512, 511)
+        require(np.abs(coefficients).sum() <= 8224, "the coefficients of a fit are too large")
+        corrections = np.array(self.stack.pop_list(12, 16)) - 8
+        moved = sum((k * r for k, r in zip(coefficients, regressors)), np.zeros_like(m))
+        return m + ((moved + 32) >> 6), np.clip(s + corrections[s // 6], 0, 71)
+
+    def pop(self, m: Array, s: Array, low: int, high: int) -> Array:
+        base = self.model.tensors["base"]
+        return pop_array(self.stack, base, self.growth, self.left, m.ravel(), s.ravel(), low, high)
+
+
+@dataclass(frozen=True)
+class Regressors:
+    """What a fit multiplies with its coefficients."""
+
+    around: Neighbours
+    values: Array  # the phase, (3, h, w) with its fillings, decoded up to this plane
+    plane: int
+    planes: int
+    innovation: Optional[Array]  # of phase 1, (h, w), if this is phase 2
+
+    def on(self, shape: Sequence[int]) -> List[Array]:
+        """All of them at the phase's pixels."""
+        found = [tap[plane] for tap in self.around.d for plane in range(self.planes)]
+        for dy in (-1, 0, 1):
+            for dx in (-1, 0, 1):
+                for q in range(self.plane):
+                    found.append(shifted(4 * self.values[q] - self.around.base4[q], dy, dx))
+        if self.innovation is not None:
+            for dy, dx in ((0, -1), (0, 0), (1, -1), (1, 0)):
+                found.append(shifted(self.innovation, dy, dx))
+        return [r[: shape[0], : shape[1]] for r in found]
+
+
+def shifted(values: Array, dy: int, dx: int) -> Array:
+    """At (y, x) what is at (y + dy, x + dx), for steps from -1 to 1; 0 beyond the grid."""
+    height, width = values.shape
+    padded = np.pad(values, 1)
+    return padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+
+
+# RealNVP
+
+#: The couplings of each scale, in the encoder's order.
+COUPLINGS = ("ABARLK", "ABARLK", "ABAB")
+CHANGED_PHASES = {"A": (1, 2), "B": (0, 3), "R": (1, 3), "L": (0, 2), "K": (1, 2, 3)}
+#: The first of each scale's channels in `base_mean`, and of its couplings in `scale_num`.
+FIRST_LATENT = (0, 6, 18)
+FIRST_COUPLING = (0, 6, 12)
+
+
+@dataclass(frozen=True)
+class Tile:
+    top: int
+    left: int
+    height: int
+    width: int
+    before: int  # in pixels
+
+
+def tiles(height: int, width: int) -> List[Tile]:
+    """The tiles of a region, in the order of the list."""
+    found: List[Tile] = []
+    squares = [(0, 0, 8)]
+    for side in (8, 16, 32, 64, 128):
+        squares += [(0, side, side), (side, 0, side), (side, side, side)]
+    squares += [(y, x, 256) for y in range(0, height, 256) for x in range(0, width, 256) if y or x]
+    for square in squares:
+        add_square(found, square, height, width)
+    return found
+
+
+def add_square(found: List[Tile], square: Tuple[int, int, int], height: int, width: int) -> None:
+    top, left, side = square
+    if top >= height or left >= width:
+        return
+    h, w = (8 * -(-min(side, rest) // 8) for rest in (height - top, width - left))
+    pixels = found[-1].before + found[-1].height * found[-1].width if found else 0
+    if side == 8 or 2 * h * w <= pixels:
+        found.append(Tile(top, left, h, w, pixels))
+        return
+    half = side // 2
+    for y, x in ((0, 0), (0, half), (half, 0), (half, half)):
+        add_square(found, (top + y, left + x, half), height, width)
+
+
+def changes(coupling: str, channels: int) -> npt.NDArray[np.bool_]:
+    """Which of the channels the coupling changes."""
+    number = np.arange(channels)
+    mask = np.isin(number // (channels // 4), CHANGED_PHASES[coupling])
+    return mask & (number % 3 != 0) if coupling == "K" else mask
+
+
+def leaving(scale: int) -> npt.NDArray[np.bool_]:
+    """Which channels of a scale leave it as latents."""
+    channels = 12 << scale
+    return np.ones(channels, bool) if scale == 2 else changes("R", channels)
+
+
+def unsqueeze(x: Array) -> Array:
+    """(4 C, h / 2, w / 2) to (C, h, w)."""
+    channels, height, width = x.shape
+    phases = x.reshape(2, 2, channels // 4, height, width)
+    return phases.transpose(2, 3, 0, 4, 1).reshape(channels // 4, 2 * height, 2 * width)
+
+
+def decode_realnvp(model: Model, reader: Reader, height: int, width: int, planes: int) -> Array:
+    """The planes (planes, h, w) of a region."""
+    stack = Stack(reader.rest())
+    values = np.zeros((planes, height, width), np.int64)
+    for tile in reversed(tiles(height, width)):
+        whole = decode_tile(model, stack, tile, planes)
+        space = values[:, tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
+        space[:] = whole[:, : space.shape[1], : space.shape[2]]
+    stack.check_empty()
+    return values
+
+
+def decode_tile(model: Model, stack: Stack, tile: Tile, planes: int) -> Array:
+    """The pixels (planes, h, w) of a tile, also those beyond the region."""
+    before = tile.before * planes
+    upper: Optional[Array] = None
+    for scale in (2, 1, 0):
+        channels, grid = 12 << scale, (tile.height >> scale + 1, tile.width >> scale + 1)
+        coded = np.arange(channels) % 3 < (1 if planes == 1 else 3)
+        x = np.zeros((channels, *grid), np.int64)
+        if upper is not None:
+            x[~leaving(scale)] = upper
+        pop_latents(model, stack, x, scale, coded, before)
+        for j in reversed(range(len(COUPLINGS[scale]))):
+            undo_coupling(model, stack, x, (scale, j), coded, before)
+        upper = unsqueeze(x)
+    assert upper is not None
+    return drop_noise(model, stack, upper[:planes])
+
+
+def pop_latents(
+    model: Model, stack: Stack, x: Array, scale: int, coded: npt.NDArray[np.bool_], before: int
+) -> None:
+    """Fills in the coded channels of those that leave."""
+    numbers = np.flatnonzero(leaving(scale))
+    rows = FIRST_LATENT[scale] + np.flatnonzero(coded[numbers])
+    numbers = numbers[coded[numbers]]
+    pixels = x[0].size
+    m, s = (np.repeat(model.tensors[name][rows], pixels) for name in ("base_mean", "base_scale"))
+    base = model.tensors["base"]
+    symbols = pop_array(stack, base, REALNVP_GROWTH, before, m, s, -(2**23), 2**23 - 1)
+    x[numbers] = symbols.reshape(len(numbers), *x.shape[1:])
+
+
+def undo_coupling(
+    model: Model, stack: Stack, x: Array, place: Size, coded: npt.NDArray[np.bool_], before: int
+) -> None:
+    """Restores the changed channels of x, (channels, h, w), in place."""
+    scale, j = place
+    name = f"scale{scale}.coupling{j}"
+    changed = changes(COUPLINGS[scale][j], len(x))
+    numbers = np.flatnonzero(changed & coded)
+    if len(numbers) == 0:
+        return
+    k = model.config["dequant_bits"]
+    kept = (4 * x[~changed]) >> k
+    coarse, fine = np.clip(kept, -512, 511), np.clip(4 * kept, -512, 511)
+    features = model.blocks(name, model.config["blocks"], model.layer(name + ".stem", coarse, fine))
+    shift, log_scale = np.split(model.head(name + ".head0", features), 2)
+    t = ((2 * model.layer(name + ".linear", coarse) + shift) * 2**k + 4) >> 3
+    R = model.tensors["scale_num"][FIRST_COUPLING[scale] + j][log_scale + 512]
+    which = coded[changed]
+    moved = divide(stack, x[numbers].ravel(), R[which].ravel(), model.config["scale_bits"], before)
+    values = moved.reshape(-1, *x.shape[1:]) - t[which]
+    require(np.abs(values).max() <= 2**40, "a value is beyond 2^40")
+    x[numbers] = values
+
+
+def divide(stack: Stack, z: Array, R: Array, bits: int, before: int) -> Array:
+    """(z * 2^b + r) div R for all values, the remainders going back onto the stack."""
+    x = np.zeros_like(z)
+    chunk = max(4, before // 48)
+    for begin in reversed(range(0, len(z), chunk)):
+        part = slice(begin, begin + chunk)
+        y = z[part] * 2**bits + np.array(stack.pop_list(len(z[part]), 2**bits))
+        x[part] = y // R[part]
+        stack.push_list((y - x[part] * R[part]).tolist(), R[part].tolist())
+    return x
+
+
+def drop_noise(model: Model, stack: Stack, values: Array) -> Array:
+    k = model.config["dequant_bits"]
+    values[0] += 128 * 2**k
+    pixels = values >> k
+    for plane, (low, high) in zip(pixels, LEGAL):
+        require(low <= plane.min() and plane.max() <= high, "a pixel is not legal")
+    stack.push_list((values % 2**k).ravel().tolist(), [2**k] * values.size)
+    return pixels
+
+
+# A whole file
+
+
+def decode(data: bytes, models: Dict[bytes, Model]) -> Array:
+    """The samples (height, width, channels) of a file; raises Refused where it breaks a rule."""
+    reader = Reader(data)
+    header = read_header(reader)
+    side_data = reader.take(header.side_data_length)
+    payloads = [reader.take(region.length) for region in header.regions]
+    pixel_checksum = reader.u32()
+    end = reader.at
+    require(reader.u32() == zlib.crc32(data[:end]), "the file checksum differs")
+    require(reader.at == len(data), "bytes follow the file")
+    require(header.width * header.height * header.channels <= SAMPLE_LIMIT, "too many samples")
+    model = models.get(header.model_id) if header.model_id else None
+    require(header.model_id is None or model is not None, "no such model")
+    read_side_data(side_data, header.kind)
+    samples = np.zeros((header.height, header.width, header.channels), np.int64)
+    for region, payload in zip(header.regions, payloads):
+        rows = slice(region.top, region.top + region.height)
+        columns = slice(region.left, region.left + region.width)
+        samples[rows, columns] = decode_region(header, region, payload, model)
+    require(zlib.crc32(sample_bytes(samples, header.bits)) == pixel_checksum, "the pixel checksum differs")
+    return samples
+
+
+def decode_region(header: Header, region: Region, payload: bytes, model: Optional[Model]) -> Array:
+    shape = region.height, region.width, header.channels
+    if region.mode != FLOW or model is None:
+        return decode_plain(region.mode, payload, shape, header.bits)
+    require(header.kind <= RGBA and header.bits == 8, "a kind or depth that no model codes")
+    return decode_flow(payload, shape, model)
+
+
+def report(path: Path, models: Dict[bytes, Model]) -> Tuple[str, bool]:
+    """The line of a file, and whether all is well."""
+    data = path.read_bytes()
+    try:
+        bits = read_header(Reader(data)).bits
+        samples = decode(data, models)
+    except Refused as error:
+        return f"{path.stem} refused: {error}", False
+    line = f"{path.stem} {hashlib.sha256(sample_bytes(samples, bits)).hexdigest()}"
+    beside = path.with_suffix(".npy")
+    if not beside.exists():
+        return line, True
+    same = np.array_equal(np.load(beside).reshape(samples.shape), samples)
+    return f"{line} {'ok' if same else 'differs'}", same
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description="Decodes .nvp files, and compares them with .npy files beside them.")
+    parser.add_argument("--weights", type=Path, required=True, help="folder of the models' .safetensors files")
+    parser.add_argument("files", type=Path, nargs="+", help=".nvp files; .npy files stand for those beside them")
+    options = parser.parse_args(arguments)
+    models = dict(read_model(path.read_bytes()) for path in sorted(options.weights.glob("*.safetensors")))
+    well = True
+    for path in sorted({path.with_suffix(".nvp") for path in options.files}):
+        line, good = report(path, models)
+        print(line, flush=True)
+        well = well and good
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
