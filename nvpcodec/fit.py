@@ -20,6 +20,7 @@ from nvpcodec.errors import DamagedFileError
 from nvpcodec.fixedpoint import FLOAT32_EXACT
 from nvpcodec.phase_flow import Prediction
 from nvpcodec.recorder import Recorder
+from nvpcodec.regressors import Regressors
 from nvpcodec.stack import Ints, Stack
 from nvpcodec.steps import pop_symbols, push_symbols
 from nvpcodec.tables import SCALES, SHIFT_UNIT
@@ -49,7 +50,7 @@ class Fit:
     coefficients: Ints
     corrections: Ints
 
-    def apply(self, prediction: Prediction, regressors: Tensor) -> Distribution:
+    def apply(self, prediction: Prediction, regressors: Regressors) -> Distribution:
         return self.corrected(prediction, _moved_mean(prediction, regressors, self.coefficients))
 
     def corrected(self, prediction: Prediction, mean: Ints) -> Distribution:
@@ -78,11 +79,11 @@ def flat_ints(x: Tensor) -> Ints:
 
 
 def estimate(
-    prediction: Prediction, regressors: Tensor, x: Ints, table: BaseTable
+    prediction: Prediction, regressors: Regressors, x: Ints, table: BaseTable
 ) -> tuple[Fit, Distribution]:
     """Coefficients, then corrections, fitted to the known values x (n,); and the distributions they make."""
     stride = -(-len(x) // SAMPLED_PIXELS)
-    rows = regressors.flatten(1)[:, ::stride].cpu().numpy().astype(np.float64)
+    rows = regressors.sample(stride).cpu().double()
     plain_mean = _plain_mean(prediction)
     left_over = (x * SHIFT_UNIT - plain_mean)[::stride].astype(np.int64)
     weights = _weights(left_over, flat_ints(prediction.scale)[::stride])
@@ -129,9 +130,9 @@ def _plain_mean(prediction: Prediction) -> Ints:
     return _legal_mean(flat_ints(prediction.mean), prediction)
 
 
-def _moved_mean(prediction: Prediction, regressors: Tensor, coefficients: Ints) -> Ints:
-    row = torch.from_numpy(coefficients.astype(np.float32)).to(regressors.device)
-    products = row @ regressors.flatten(1)
+def _moved_mean(prediction: Prediction, regressors: Regressors, coefficients: Ints) -> Ints:
+    weights = torch.from_numpy(coefficients.astype(np.float32)).to(prediction.mean.device)
+    products = regressors.weighted_sum(weights)
     half = 1 << (PRODUCT_BITS - 1)
     shift = ((products + half) * 2.0**-PRODUCT_BITS).floor()
     return _legal_mean(flat_ints(prediction.mean) + flat_ints(shift), prediction)
@@ -154,14 +155,14 @@ def _weights(left_over: NDArray[np.int64], scale: Ints) -> NDArray[np.int64]:
 _SIXTEENTHS = np.array([-(-int(2 ** (i / 6 + 9)) // 1024) for i in range(SCALES)], np.int64)
 
 
-def _least_squares(rows: NDArray[np.float64], target: NDArray[np.int64], weights: NDArray[np.int64]) -> Ints:
+def _least_squares(rows: Tensor, target: NDArray[np.int64], weights: NDArray[np.int64]) -> Ints:
     """Coefficients (n,) that minimise the weighted squares of target - c @ rows, a little damped, rounded.
 
     With |rows| <= 2040, weights <= 255 and at most 2^15 samples every sum is an integer below 2^53.
     """
     # In torch, whose threads have just run the network: NumPy's own would fight them for the cores.
-    weighted = torch.from_numpy(rows * weights)
-    gram = (weighted @ torch.from_numpy(rows).T).numpy()
+    weighted = rows * torch.from_numpy(weights)
+    gram = (weighted @ rows.T).numpy()
     right = (weighted @ torch.from_numpy(target.astype(np.float64))).numpy()
     diagonal = np.arange(len(rows))
     gram[diagonal, diagonal] += np.floor(gram[diagonal, diagonal] / 512) + len(target)

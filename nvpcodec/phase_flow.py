@@ -5,7 +5,7 @@ encoder's callback knows them, the decoder's pops them off the stack. So both si
 on the same integers in the same order.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -17,6 +17,7 @@ from nvpcodec.context import Neighbourhood, context_inputs, neighbourhood, norma
 from nvpcodec.layout import COUPLINGS, KEPT, RIGHT, phase_size, scale_sizes
 from nvpcodec.model import PLANES, PhaseConfig
 from nvpcodec.network import CouplingNetwork, Layer, layers_below
+from nvpcodec.regressors import NEIGHBOURS, Regressors, Source
 from nvpcodec.tables import (
     ACTIVITY_FACTOR,
     ACTIVITY_FACTOR_BITS,
@@ -27,6 +28,9 @@ from nvpcodec.tables import (
     SHIFT_UNIT,
 )
 
+#: Blocks whose pixel of phase 1 lies next to a pixel of phase 2.
+BESIDE = ((0, -1), (0, 0), (1, -1), (1, 0))
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -34,7 +38,7 @@ class Prediction:
 
     mean:       (h, w), shift already added, sixteenths of a pixel step
     scale:      (h, w), index of the base table
-    regressors: (n, h, w), differences in quarter pixel steps for the linear part of the shift
+    regressors: what the linear part of the shift is a weighted sum of
     remaining:  samples of the region that are decoded after these
     """
 
@@ -44,7 +48,7 @@ class Prediction:
     remaining: int
     mean: Tensor = field(repr=False)
     scale: Tensor = field(repr=False)
-    regressors: Callable[[], Tensor] = field(repr=False)
+    regressors: Callable[[], Regressors] = field(repr=False)
 
     @property
     def legal(self) -> tuple[int, int]:
@@ -165,13 +169,12 @@ class _Level:
         steps = ((log_scale[inside] * SCALE_STEPS_PER_OCTAVE + 16) / 32).floor()
         self.remaining -= height * width
 
-        def regressors() -> Tensor:
-            earlier = values[:, :plane] * 4 - around.base4[:, :plane]
-            rows = [around.differences[0, :, : self.planes].flatten(0, 1), *_windows(earlier[0])]
-            rows += [
-                _window(i, down, right)[None] for i in innovations for down in (0, 1) for right in (-1, 0)
-            ]
-            return torch.cat([row[inside] for row in rows])
+        def regressors() -> Regressors:
+            earlier = values[0, :plane] * 4 - around.base4[0, :plane]
+            differences = around.differences[0, :, : self.planes].flatten(0, 1)
+            sources = [Source(differences), Source(earlier, NEIGHBOURS)]
+            sources += [Source(innovation[None], BESIDE) for innovation in innovations]
+            return Regressors(sources, (height, width))
 
         return Prediction(
             level=self.level,
@@ -200,18 +203,3 @@ def _all_planes(x: Tensor) -> Tensor:
 def _on_grid(x: Tensor, grid: torch.Size) -> Tensor:
     """x (h, w) in the corner of a grid that may be larger; zero elsewhere."""
     return F.pad(x, (0, grid[1] - x.shape[1], 0, grid[0] - x.shape[0]))
-
-
-def _window(x: Tensor, down: int, right: int) -> Tensor:
-    """x (h, w) moved so that each position sees its neighbour at (down, right); zero beyond the border."""
-    height, width = x.shape
-    return F.pad(x, (1, 1, 1, 1))[1 + down : 1 + down + height, 1 + right : 1 + right + width]
-
-
-def _windows(x: Tensor) -> Iterator[Tensor]:
-    """The 3x3 neighbours of each plane of x (n, h, w), one (n, h, w) for each offset."""
-    height, width = x.shape[-2:]
-    padded = F.pad(x, (1, 1, 1, 1))
-    for down in range(3):
-        for right in range(3):
-            yield padded[:, down : down + height, right : right + width]

@@ -31,6 +31,7 @@ from nvpcodec.fit import (
 )
 from nvpcodec.phase_flow import Prediction
 from nvpcodec.recorder import Recorder
+from nvpcodec.regressors import Regressors, Source
 from nvpcodec.stack import Ints, Stack
 from nvpcodec.tables import SCALES
 from nvpcodec.train.base_table import base_table, logistic
@@ -38,7 +39,12 @@ from nvpcodec.train.base_table import base_table, logistic
 TABLE = BaseTable(base_table(logistic))
 
 
-def prediction(mean: NDArray[np.int64], scale: NDArray[np.int64], regressors: torch.Tensor) -> Prediction:
+def laid_out(rows: NDArray[np.int64]) -> Regressors:
+    """Regressors that are the planes of one source."""
+    return Regressors([Source(torch.from_numpy(rows).float())], rows.shape[1:])
+
+
+def prediction(mean: NDArray[np.int64], scale: NDArray[np.int64], regressors: Regressors) -> Prediction:
     return Prediction(
         level=0,
         phase=3,
@@ -52,14 +58,14 @@ def prediction(mean: NDArray[np.int64], scale: NDArray[np.int64], regressors: to
 
 def scene(
     coefficients: list[int], grain: float, size: tuple[int, int] = (80, 90), seed: int = 1
-) -> tuple[Prediction, torch.Tensor, Ints]:
+) -> tuple[Prediction, Regressors, Ints]:
     """A prediction, its regressors and values that follow them by `coefficients` (2^-8), grain added."""
     generator = np.random.default_rng(seed)
     rows = generator.integers(-200, 201, (len(coefficients), *size))
     mean = generator.integers(-16 * 40, 16 * 40, size)
     exact = mean / 16 + np.tensordot(np.array(coefficients) / 256, rows / 4, 1)
     x = np.clip(np.rint(exact + generator.normal(0, grain, size)), -255, 255).astype(np.int32)
-    regressors = torch.from_numpy(rows).float()
+    regressors = laid_out(rows)
     return prediction(mean, np.full(size, 30), regressors), regressors, x.reshape(-1)
 
 
@@ -107,7 +113,7 @@ def test_the_mean_is_what_integers_give() -> None:
     mean = generator.integers(-16 * 255, 16 * 255 + 1, (70, 60))
     coefficients = generator.integers(-400, 401, 20).astype(np.int32)
     assert np.abs(coefficients).sum() <= MAX_COEFFICIENT_SUM
-    regressors = torch.from_numpy(rows).float()
+    regressors = laid_out(rows)
     p = prediction(mean, np.full((70, 60), 30), regressors)
     corrections = generator.integers(-8, 8, BUCKETS).astype(np.int32)
     got = Fit(coefficients, corrections).apply(p, regressors)
@@ -123,16 +129,15 @@ def test_the_largest_coefficients_are_exact() -> None:
     for sign in (-1, 1):
         rows = np.full((16, 2, 2), sign * REGRESSOR_MAGNITUDE)
         rows[-1, 0, 0] -= sign
-        regressors = torch.from_numpy(rows).float()
         products = coefficients.astype(np.int64) @ rows.reshape(16, -1)
         assert np.abs(products).max() + 32 < 1 << 24
-        exact = torch.from_numpy(coefficients).float() @ regressors.flatten(1)
-        assert np.array_equal(exact.numpy().astype(np.int64), products)
+        exact = laid_out(rows).weighted_sum(torch.from_numpy(coefficients).float())
+        assert np.array_equal(exact.flatten().numpy().astype(np.int64), products)
 
 
 def test_corrected_scales_stay_in_the_table() -> None:
     scale = np.arange(SCALES).reshape(8, 9)
-    regressors = torch.zeros(1, 8, 9)
+    regressors = laid_out(np.zeros((1, 8, 9), np.int64))
     p = prediction(np.zeros((8, 9), np.int64), scale, regressors)
     for correction in (-8, 7):
         d = Fit(np.zeros(1, np.int32), np.full(BUCKETS, correction, np.int32)).apply(p, regressors)
@@ -162,15 +167,16 @@ def test_a_mean_far_out_keeps_the_sums_exact(monkeypatch: pytest.MonkeyPatch) ->
     """A network may predict up to 2^16 sixteenths beyond a plane's values; the fit ignores that."""
     targets: list[NDArray[np.int64]] = []
 
-    def noted(_rows: NDArray[np.float64], target: NDArray[np.int64], _weights: object) -> Ints:
+    def noted(_rows: torch.Tensor, target: NDArray[np.int64], _weights: object) -> Ints:
         targets.append(target)
         return np.zeros(1, np.int32)
 
     monkeypatch.setattr(fitting, "_least_squares", noted)
     size = (64, 64)
     for mean, value in ((16 * 255 + 65536, -255), (-16 * 255 - 65536, 255)):
-        p = prediction(np.full(size, mean), np.full(size, 30), torch.zeros(1, *size))
-        estimate(p, torch.zeros(1, *size), np.full(64 * 64, value, np.int32), TABLE)
+        nothing = laid_out(np.zeros((1, *size), np.int64))
+        p = prediction(np.full(size, mean), np.full(size, 30), nothing)
+        estimate(p, nothing, np.full(64 * 64, value, np.int32), TABLE)
     assert max(int(np.abs(t).max()) for t in targets) <= 16 * 510 << fitting.PRODUCT_BITS
 
 
@@ -254,7 +260,7 @@ def test_hostile_coefficients_are_refused() -> None:
 def test_an_encoder_never_makes_what_a_decoder_refuses() -> None:
     """Equal rows could share any sum; damping keeps them small, and what is too large becomes 0."""
     row = np.random.default_rng(1).integers(-3, 4, 5000)
-    rows = np.repeat(row[None], 60, 0).astype(np.float64)
+    rows = torch.from_numpy(np.repeat(row[None], 60, 0)).double()
     target = (row * 16 * 4000).astype(np.int64) << 6
     coefficients = fitting._least_squares(rows, target, np.ones(5000, np.int64))
     assert np.abs(coefficients).sum() <= MAX_COEFFICIENT_SUM
@@ -263,7 +269,7 @@ def test_an_encoder_never_makes_what_a_decoder_refuses() -> None:
 def test_small_phases_are_not_fitted() -> None:
     def sized(height: int, width: int) -> Prediction:
         zero = np.zeros((height, width), np.int64)
-        return prediction(zero, zero, torch.zeros(1))
+        return prediction(zero, zero, laid_out(zero[None]))
 
     assert is_fitted(sized(64, 64))
     assert not is_fitted(sized(63, 65))

@@ -48,7 +48,7 @@ def predictions(x: Ints, walk: PhaseFlow | None = None) -> tuple[list[Prediction
 
     def code(p: Prediction) -> tuple[Tensor, Tensor]:
         seen.append(p)
-        regressors.append(p.regressors())
+        regressors.append(p.regressors().rows())
         low, high = p.legal
         known = scales[p.level][0, p.plane, p.phase // 2 :: 2, p.phase % 2 :: 2]
         return known, p.mean.clamp(16 * low, 16 * high)
