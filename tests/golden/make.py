@@ -1,8 +1,9 @@
-"""Writes the golden files again and prints what changed. Run by hand only: python tests/golden/make.py
+"""Adds golden files that are not recorded yet. Run by hand only: python tests/golden/make.py
 
-Each case is NAME.nvp beside the samples that it holds, NAME.npy; index.json has the SHA-256 of both. A file
-that still decodes to its image is kept, also one of an earlier model: golden files stand for what was written
-once, and must stay readable when the encoder improves. With --encode the cases of today are coded anew.
+Each case is NAME.nvp beside the samples that it holds, NAME.npy; index.json has the SHA-256 of both, the
+format version of the file and the id of the model that it needs. What is recorded stays as it is: golden
+files stand for what was written once, and must stay readable when the encoder improves. Where one is missing,
+was changed or no longer decodes, nothing is written at all.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import hashlib
 import io
 import json
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -19,18 +22,34 @@ from PIL import Image as PillowImage
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from nvpcodec import zoo  # noqa: E402
+from nvpcodec import container, zoo  # noqa: E402
 from nvpcodec.codec import ALPHA_KINDS, decode_image, encode_image  # noqa: E402
 from nvpcodec.errors import NvpError  # noqa: E402
 from nvpcodec.options import Options  # noqa: E402
 from nvpcodec.pixels import Image, Kind, Metadata, Text  # noqa: E402
+from nvpcodec.regions import cut  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parent
 INDEX = FOLDER / "index.json"
+ENDINGS = ("nvp", "npy")
 HEIGHT, WIDTH = 33, 48
 #: Large enough that every flow beats the plain codings, and odd.
 FLOW = (91, 117)
 FITTED = (130, 136)
+#: Six regions of `FLOW`, those at the right and at the bottom smaller.
+CELL = 48
+
+#: By name: "nvp" and "npy" (SHA-256 of the files), "format" (the version), "model" (its id, or null).
+Index = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image, the model that codes it, and the side of its regions where they are not the encoder's."""
+
+    image: Image
+    model: str = "photo"
+    cell: int | None = None
 
 
 def crop(kind: Kind, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Image:
@@ -42,6 +61,13 @@ def crop(kind: Kind, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Image:
         slope = 2 * np.add.outer(np.arange(size[0]), np.arange(size[1]))
         samples = np.concatenate([samples, slope.clip(0, 255).astype(np.uint8)[..., None]], 2)
     return Image(np.ascontiguousarray(samples), kind)
+
+
+def partly_flat() -> Image:
+    """A photograph with one region of a single colour, so that its file mixes the modes."""
+    samples = crop(Kind.RGB, FLOW).samples.copy()
+    samples[CELL:, CELL : 2 * CELL] = (200, 90, 40)
+    return Image(samples, Kind.RGB)
 
 
 def plain_cases() -> dict[str, Image]:
@@ -61,21 +87,45 @@ def plain_cases() -> dict[str, Image]:
     }
 
 
-def flow_cases() -> dict[str, Image]:
-    """Photographs, one of which is large enough for fits."""
+def flow_cases(model: str) -> dict[str, Case]:
+    """Photographs: one of each kind, one large enough for fits, one of several regions."""
     kinds = (Kind.GREY, Kind.GREY_ALPHA, Kind.RGB, Kind.RGBA)
-    return {kind.name.lower(): crop(kind, FLOW) for kind in kinds} | {"fitted": crop(Kind.RGB, FITTED)}
+    return {kind.name.lower(): Case(crop(kind, FLOW), model) for kind in kinds} | {
+        "fitted": Case(crop(Kind.RGB, FITTED), model),
+        "regions": Case(partly_flat(), model, CELL),
+    }
 
 
-def cases() -> dict[str, tuple[Image, str]]:
-    """All golden images by name, and the model that codes each."""
-    plain = {name: (image, "photo") for name, image in plain_cases().items()}
+def cases() -> dict[str, Case]:
+    """All golden images by name, for the models of today."""
+    plain = {name: Case(image) for name, image in plain_cases().items()}
     flow = {
-        f"{model}-{model_id}-{name}": (image, model)
+        f"{model}-{model_id}-{name}": case
         for model, model_id in zoo.CURRENT.items()
-        for name, image in flow_cases().items()
+        for name, case in flow_cases(model).items()
     }
     return plain | flow
+
+
+def encode(case: Case) -> bytes:
+    """The file of a case, its regions coded one by one where the case names their side."""
+    options = Options(model=case.model, device="cpu")
+    data = encode_image(case.image, options)
+    if case.cell is None:
+        return data
+    cells = cut(case.image.height, case.image.width, case.cell, case.cell)
+    images = [replace(case.image, samples=case.image.samples[cell.window].copy()) for cell in cells]
+    files = [container.parse(encode_image(image, options)) for image in images]
+    coded_by_flow = next(file for file in files if file.model_id)
+    return container.write(
+        replace(
+            container.parse(data),
+            region_height=case.cell,
+            region_width=case.cell,
+            model_id=coded_by_flow.model_id,
+            regions=tuple(file.regions[0] for file in files),
+        )
+    )
 
 
 def sha256(data: bytes) -> str:
@@ -89,45 +139,57 @@ def array_bytes(image: Image) -> bytes:
     return stream.getvalue()
 
 
-def still_good(path: Path, image: Image) -> bool:
-    """Whether the file that is there decodes to the image."""
+def read_index() -> Index:
+    index: Index = json.loads(INDEX.read_text("utf-8"))
+    return index
+
+
+def complaint(name: str, entry: dict[str, Any], folder: Path = FOLDER) -> str | None:
+    """What is wrong with a recorded file, or None: it is there, as it was written, and gives its pixels."""
+    model = f"model {entry['model']}" if entry["model"] else "no model"
+    what = f"{name}.nvp (format {entry['format']}, {model})"
+    stays = "a change of the format is a new version, and old files keep decoding"
+    for ending in ENDINGS:
+        path = folder / f"{name}.{ending}"
+        if not path.exists():
+            return f"{path.name} is missing: golden files are kept for ever; restore it"
+        if sha256(path.read_bytes()) != entry[ending]:
+            return f"{path.name} was changed: golden files stay as they were written; restore it"
     try:
-        return path.exists() and decode_image(path.read_bytes(), Options(device="cpu")).equals(image)
-    except NvpError:
-        return False
+        image = decode_image((folder / f"{name}.nvp").read_bytes(), Options(device="cpu"))
+    except NvpError as error:
+        return f"{what} no longer decodes: {error}. Mend the decoder: {stays}"
+    if array_bytes(image) != (folder / f"{name}.npy").read_bytes():
+        return f"{what} no longer decodes to its pixels. Mend the decoder: {stays}"
+    return None
 
 
-def reads_as_recorded(name: str) -> bool:
-    """Whether a file of an earlier model, which has no case any more, still gives its pixels."""
-    try:
-        image = decode_image((FOLDER / f"{name}.nvp").read_bytes(), Options(device="cpu"))
-    except (NvpError, OSError):
-        return False
-    return array_bytes(image) == (FOLDER / f"{name}.npy").read_bytes()
+def add(name: str, case: Case) -> dict[str, Any]:
+    """Writes both files of a case that is not recorded; returns its entry of the index."""
+    data, pixels = encode(case), array_bytes(case.image)
+    for ending, content in (("nvp", data), ("npy", pixels)):
+        with (FOLDER / f"{name}.{ending}").open("xb") as file:
+            file.write(content)
+    model_id = container.parse(data).model_id
+    return {
+        "nvp": sha256(data),
+        "npy": sha256(pixels),
+        "format": container.VERSION,
+        "model": model_id.hex() if model_id else None,
+    }
 
 
-def main(arguments: list[str]) -> None:
-    old = json.loads(INDEX.read_text("utf-8")) if INDEX.exists() else {}
-    new: dict[str, dict[str, str]] = {}
-    for name, (image, model) in sorted(cases().items()):
-        path = FOLDER / f"{name}.nvp"
-        if "--encode" in arguments or not still_good(path, image):
-            path.write_bytes(encode_image(image, Options(model=model, device="cpu")))
-        pixels = array_bytes(image)
-        (FOLDER / f"{name}.npy").write_bytes(pixels)
-        new[name] = {"nvp": sha256(path.read_bytes()), "npy": sha256(pixels)}
-    for name in old.keys() - new.keys():
-        if reads_as_recorded(name):
-            new[name] = old[name]
-    for path in FOLDER.glob("*.np[vy]"):
-        if path.stem not in new:
-            path.unlink()
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            change = "added" if name not in old else "removed" if name not in new else "changed"
-            print(f"{change:8} {name}")
-    INDEX.write_text(json.dumps(new, indent=1, sort_keys=True) + "\n", "utf-8")
+def main() -> None:
+    index = read_index()
+    complaints = [text for name, entry in sorted(index.items()) if (text := complaint(name, entry))]
+    if complaints:
+        sys.exit("\n".join([*complaints, "nothing was written"]))
+    for name, case in sorted(cases().items()):
+        if name not in index:
+            index[name] = add(name, case)
+            INDEX.write_text(json.dumps(index, indent=1, sort_keys=True) + "\n", "utf-8")
+            print(f"added {name}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
