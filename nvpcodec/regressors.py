@@ -45,10 +45,7 @@ class Regressors:
 
     def sample(self, stride: int) -> Tensor:
         """Every `stride`-th position in raster order, float32 (n, samples)."""
-        height, width = self.size
-        places = torch.arange(0, height * width, stride)
-        down, right = places // width, places % width
-        return torch.cat([window[:, down, right] for window in self._windows()])
+        return torch.cat([window.flatten(1)[:, ::stride] for window in self._windows()])
 
     def weighted_sum(self, weights: Tensor) -> Tensor:
         """float32 (h, w) of weights (n,); exact where no sum of its products can reach 2^24."""
