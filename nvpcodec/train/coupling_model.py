@@ -8,6 +8,9 @@ channel in the coder, and each such scale is an exchange with the stack.
 Numbers are in pixel steps throughout: a latent has the magnitude of a prediction error, so that the coder's
 grid suits all of them. A coupling moves first and scales then, z = (x + t) exp(s); the paper's t is ours
 times exp(s). The shift has a linear part, which is most of a prediction and which no clamp disturbs.
+
+Couplings, squeeze and factor-out are those of `nvpcodec.flow`. What is special here are the networks: they
+are made of layers that have an integer twin.
 """
 
 import math
@@ -22,9 +25,13 @@ from nvpcodec.coupling_layout import (
     factored,
     latent_channels,
     masks,
-    phase_views,
 )
-from nvpcodec.layout import PHASES
+from nvpcodec.flow.bases import normal_log_density
+from nvpcodec.flow.couplings import Conditioner, couple, uncouple
+from nvpcodec.flow.elementwise import Affine
+from nvpcodec.flow.layer import column, per_item
+from nvpcodec.flow.partitions import Channels
+from nvpcodec.flow.squeeze import squeeze, unsqueeze
 from nvpcodec.model import CouplingConfig
 from nvpcodec.network import CouplingNetwork, layers_below
 from nvpcodec.tables import ACTIVATION_UNIT
@@ -74,9 +81,8 @@ class CouplingModel(nn.Module):
         sizes = [z.shape[1] for z in latents]
         base = zip(torch.split(self.means, sizes), torch.split(self.log_scales, sizes), strict=True)
         for z, (mean, log_scale) in zip(latents, base, strict=True):
-            standard = (z - column(mean)) * torch.exp(-column(log_scale))
-            log_density = -0.5 * standard.square() - column(log_scale) - 0.5 * math.log(2 * math.pi)
-            total = total + log_density.sum((1, 2, 3))
+            standard, log_derivative = Affine(-column(mean, z), -column(log_scale, z)).forward(z)
+            total = total + per_item(normal_log_density(standard) + log_derivative)
         return total
 
     def latents(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -86,13 +92,10 @@ class CouplingModel(nn.Module):
         for scale in range(COUPLING_SCALES):
             x = squeeze(x)
             for coupling, mask in enumerate(masks(scale)):
-                kept, changed = x[:, mask.kept], x[:, mask.changed]
-                shift, log_scale = self.coupling(scale, coupling, kept)
-                x = join(mask, kept, (changed + shift) * log_scale.exp())
-                log_det = log_det + log_scale.sum((1, 2, 3))
-            leaving = factored(scale)
-            out.append(x[:, leaving.changed])
-            x = x[:, leaving.kept]
+                x, change = couple(x, channels(mask), self.conditioner(scale, coupling))
+                log_det = log_det + change
+            x, leaving = channels(factored(scale)).split(x)
+            out.append(leaving)
         return out, log_det
 
     def inverse(self, latents: list[Tensor]) -> Tensor:
@@ -100,14 +103,15 @@ class CouplingModel(nn.Module):
         x: Tensor | None = None
         for scale in reversed(range(COUPLING_SCALES)):
             z = latents[scale]
-            x = join(factored(scale), z[:, :0] if x is None else x, z)
+            x = channels(factored(scale)).join(z[:, :0] if x is None else x, z)
             for coupling, mask in reversed(list(enumerate(masks(scale)))):
-                kept, changed = x[:, mask.kept], x[:, mask.changed]
-                shift, log_scale = self.coupling(scale, coupling, kept)
-                x = join(mask, kept, changed * (-log_scale).exp() - shift)
+                x, _ = uncouple(x, channels(mask), self.conditioner(scale, coupling))
             x = unsqueeze(x)
         assert x is not None
         return x
+
+    def conditioner(self, scale: int, coupling: int) -> Conditioner:
+        return lambda kept: Affine(*self.coupling(scale, coupling, kept))
 
     def coupling(self, scale: int, coupling: int, kept: Tensor) -> tuple[Tensor, Tensor]:
         """Shift in pixel steps and log-scale in nats (B, changed, h, w) from what is kept."""
@@ -166,25 +170,6 @@ def centre(planes: Tensor) -> Tensor:
     return torch.cat([planes[:, :1] - MID_GREY, planes[:, 1:]], 1)
 
 
-def squeeze(x: Tensor) -> Tensor:
-    """(B, C, H, W) to (B, 4 C, H/2, W/2), phase by phase."""
-    return torch.cat(phase_views(x), 1)
-
-
-def unsqueeze(x: Tensor) -> Tensor:
-    """Inverse of `squeeze`."""
-    batch, channels, height, width = x.shape
-    out = x.new_empty(batch, channels // PHASES, 2 * height, 2 * width)
-    for view, phase in zip(phase_views(out), x.chunk(PHASES, 1), strict=True):
-        view.copy_(phase)
-    return out
-
-
-def join(mask: Mask, kept: Tensor, changed: Tensor) -> Tensor:
-    """All channels in their order."""
-    order = sorted(range(len(mask.kept) + len(mask.changed)), key=(mask.kept + mask.changed).__getitem__)
-    return torch.cat([kept, changed], 1)[:, order]
-
-
-def column(x: Tensor) -> Tensor:
-    return x.view(1, -1, 1, 1)
+def channels(mask: Mask) -> Channels:
+    """The mask as the partition that it is."""
+    return Channels(mask.kept, mask.changed)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nvpcodec.flow import bits
 from nvpcodec.train.growth import grown
 from nvpcodec.train.layers import Conv
 from nvpcodec.train.muon import Muon
@@ -69,7 +70,10 @@ class Trainer:
             optimiser.step()
         decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
         for name, value in self.model.state_dict().items():
-            self.ema[name].lerp_(value, 1 - decay)
+            if value.is_floating_point():
+                self.ema[name].lerp_(value, 1 - decay)
+            else:
+                self.ema[name].copy_(value)
         self.step += 1
         return float(loss.detach())
 
@@ -121,7 +125,7 @@ def _optimisers(model: nn.Module, schedule: Schedule) -> list[torch.optim.Optimi
 
 
 def bits_per_dim(model: Likelihood, planes: Tensor) -> Tensor:
-    return model(planes).sum() / (math.log(2) * planes.numel())
+    return bits.bits_per_dim(model(planes).sum(), planes.numel())
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

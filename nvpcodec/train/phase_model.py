@@ -14,6 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nvpcodec.context import Neighbourhood, context_inputs, neighbourhood, normalise, pad_phase
+from nvpcodec.flow.bases import logistic_log_mass
+from nvpcodec.flow.elementwise import Affine
+from nvpcodec.flow.layer import per_item
+from nvpcodec.flow.squeeze import unsqueeze
 from nvpcodec.layout import COUPLINGS, KEPT, PHASES, scale_sizes
 from nvpcodec.model import PLANES, PhaseConfig
 from nvpcodec.network import CouplingNetwork, layers_below
@@ -34,6 +38,10 @@ class Placement:
     plane: int
     mean: Tensor
     log2_scale: Tensor
+
+    def standardising(self) -> Affine:
+        """The coupling's map of values to latents."""
+        return Affine(-self.mean, -math.log(2) * self.log2_scale)
 
 
 #: Values (B, changed, h, w) of a placement.
@@ -87,8 +95,9 @@ class PhaseModel(nn.Module):
         def standardise(at: Placement) -> Tensor:
             nonlocal log_det
             x = _changed(pyramid[at.level], at)
-            found.append((x - at.mean) * torch.exp2(-at.log2_scale))
-            log_det = log_det - math.log(2) * at.log2_scale.sum((1, 2, 3))
+            z, log_derivative = at.standardising().forward(x)
+            found.append(z)
+            log_det = log_det + per_item(log_derivative)
             return x
 
         self.walk(pyramid[-1], len(pyramid) - 1, standardise)
@@ -98,7 +107,7 @@ class PhaseModel(nn.Module):
         """Planes (B, 3, H, W) of what `latents` found."""
         following = iter(latents)
         levels = len(latents) // (PLANES * len(COUPLINGS))
-        return self.walk(coarsest, levels, lambda at: next(following) * torch.exp2(at.log2_scale) + at.mean)
+        return self.walk(coarsest, levels, lambda at: at.standardising().inverse(next(following))[0])
 
     def walk(self, coarsest: Tensor, levels: int, values: Values) -> Tensor:
         """Planes of the finest scale, each value asked of `values` in coding order."""
@@ -168,16 +177,8 @@ class PhaseModel(nn.Module):
 
 
 def log_mass(x: Tensor, mean: Tensor, log2_scale: Tensor, low: int, high: int) -> Tensor:
-    """Natural log of the logistic mass of [x - 1/2, x + 1/2]; the cells of the extremes are open-ended.
-
-    With a and b the standardised edges, sigma(b) - sigma(a) = sigma(b) sigma(-a) (1 - exp(a - b)), which does
-    not cancel.
-    """
-    rate = torch.exp2(-log2_scale)
-    above = (x + 0.5 - mean) * rate
-    below = (x - 0.5 - mean) * rate
-    inner = F.logsigmoid(-below) + F.logsigmoid(above) + torch.log(-torch.expm1(-rate))
-    return torch.where(x <= low, F.logsigmoid(above), torch.where(x >= high, F.logsigmoid(-below), inner))
+    """Natural log of the logistic mass of [x - 1/2, x + 1/2]; the cells of the extremes are open-ended."""
+    return logistic_log_mass(x, mean, torch.exp2(-log2_scale), low, high)
 
 
 def _changed(planes: Tensor, at: Placement) -> Tensor:
@@ -187,5 +188,4 @@ def _changed(planes: Tensor, at: Placement) -> Tensor:
 
 def _join(phases: dict[int, Tensor]) -> Tensor:
     """Planes (B, 3, H, W) of four phases."""
-    stacked = torch.stack([phases[p] for p in range(PHASES)], 2)
-    return F.pixel_shuffle(stacked.flatten(1, 2), 2)
+    return unsqueeze(torch.cat([phases[p] for p in range(PHASES)], 1))
