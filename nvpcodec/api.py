@@ -5,6 +5,8 @@ Nothing heavy is imported before a function here needs it.
 The arrays are uint8 or uint16 of shape (H, W), (H, W, 2), (H, W, 3) or (H, W, 4): grey, grey and alpha, RGB,
 RGBA; or bool (H, W).  (H, W, 1) is taken too and comes back as (H, W).  Everything else comes back exactly as
 it went in.  Files made from image files may hold palettes; arrays show these as the RGB or RGBA they mean.
+
+Where a path is asked for, any URL that fsspec knows will do: s3://bucket/a.nvp, memory://a.nvp.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.bool_]
 
+#: A path, or a URL as a string.
 PathLike: TypeAlias = str | os.PathLike[str]
 
 
@@ -75,6 +78,8 @@ def write(
 ) -> None:
     """Encode ``array`` into the file at ``path``, which is complete or untouched whatever happens.
 
+    ``path`` may be a URL; of it that is true as far as its store can do it.
+
     Raises
     ------
     OutputExistsError
@@ -84,15 +89,14 @@ def write(
     InputError, ModelError, DeviceError
         As for ``encode``.
     """
-    from nvpcodec import files
+    from nvpcodec import storage
 
-    target = Path(path)
-    files.check_target(target, overwrite=overwrite)
-    files.write(target, encode(array, options=options), overwrite=overwrite)
+    storage.check_target(path, overwrite=overwrite)
+    storage.write(path, encode(array, options=options), overwrite=overwrite)
 
 
 def read(path: PathLike, *, options: Options | None = None) -> Array:
-    """The array in the .nvp file at ``path``.
+    """The array in the .nvp file at ``path``, which may be a URL.
 
     Raises
     ------
@@ -101,13 +105,15 @@ def read(path: PathLike, *, options: Options | None = None) -> Array:
     FormatError, ImageTooLargeError
         As for ``decode``.
     """
-    from nvpcodec import files
+    from nvpcodec import storage
 
-    return decode(files.read(Path(path)), options=options)
+    return decode(storage.read(path), options=options)
 
 
 def info(source: bytes | bytearray | memoryview | PathLike) -> FileInfo:
     """What the bytes of a .nvp file, or the file at a path, say about themselves; no torch is needed.
+
+    Of a large object at a URL only the head is fetched, so its payloads are not compared with its checksum.
 
     Raises
     ------
@@ -116,11 +122,23 @@ def info(source: bytes | bytearray | memoryview | PathLike) -> FileInfo:
     FormatError
         It is no .nvp file; DamagedFileError if it was cut or changed.
     """
-    from nvpcodec import fileinfo, files
+    from nvpcodec import fileinfo
 
     if isinstance(source, str | os.PathLike):
-        return fileinfo.describe(files.read(Path(source)))
+        return _info_at(source)
     return fileinfo.describe(_to_bytes(source))
+
+
+def _info_at(place: PathLike) -> FileInfo:
+    from nvpcodec import fileinfo, files, storage, urls
+
+    located = storage.locate(place)
+    if isinstance(located, Path):
+        return fileinfo.describe(files.read(located))
+    size = urls.size(located)
+    if size is None:
+        return fileinfo.describe(urls.read(located))
+    return fileinfo.describe_stored(lambda count: urls.read_head(located, count), size)
 
 
 def _to_bytes(data: bytes | bytearray | memoryview) -> bytes:

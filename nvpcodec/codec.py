@@ -1,5 +1,6 @@
 """Image record to file bytes and back: chooses each region's mode, runs the flow, fills the container."""
 
+import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Protocol
@@ -28,6 +29,8 @@ TINY_SHARE = 1 / 128
 DRAWING_SHARE = 0.35
 #: A flow this close to the plain estimate of anything else is compared with plain coding as well.
 CLOSE_TO_PLAIN = 0.9
+
+_preparing = threading.Lock()
 
 
 class RegionCoder(Protocol):
@@ -104,7 +107,7 @@ def decode_image(data: bytes, options: Options, progress: Progress = unheard) ->
     check_size(file.width, file.height, options.max_pixels)
     coder = None
     if file.model_id is not None:
-        coder = _coder(zoo.by_id(file.model_id, options.model), options.device)
+        coder = _ready_coder(zoo.by_id(file.model_id, options.model), options.device)
     kind = Kind(file.kind)
     channels = container.CHANNELS[file.kind]
     samples = np.empty((file.height, file.width, channels), np.uint16 if file.bit_depth == 16 else np.uint8)
@@ -136,7 +139,7 @@ def _encode_region(
         plain_part = _plain_part(samples, bit_depth)
         if len(plain_part[0].payload) <= TINY_SHARE * samples.size:
             return plain_part
-    coder = _coder(zoo.by_name(options.model), options.device)
+    coder = _ready_coder(zoo.by_name(options.model), options.device)
     try:
         flow_part = _encode_flow(samples, kind, coder)
     except UnsupportedImageError:  # nothing like a photograph: the flow takes it out of its range
@@ -180,6 +183,12 @@ def _decode_flow(payload: bytes, shape: tuple[int, int, int], kind: Kind, coder:
     alpha = plain.decode(payload[0], payload[start : start + length], (height, width, 1), 8)
     colours = colour.from_planes(coder.decode(payload[start + length :], channels - 1, height, width))
     return np.concatenate([colours, alpha], 2)
+
+
+def _ready_coder(model: Model, device: str) -> RegionCoder:
+    """The coder, made once; threads that ask for it together wait for one and the same."""
+    with _preparing:
+        return _coder(model, device)
 
 
 @cache

@@ -105,6 +105,11 @@ class Header:
     header_bytes: int
 
     @property
+    def side_data_start(self) -> int:
+        """Where the side data begin: behind the header's checksum."""
+        return self.header_bytes + _CRC_BYTES
+
+    @property
     def samples(self) -> int:
         """Number of samples: width x height x channels."""
         return self.width * self.height * CHANNELS[self.kind]
@@ -203,15 +208,7 @@ def parse(data: Buffer, *, max_samples: int = DEFAULT_MAX_SAMPLES) -> Container:
     """
     view = memoryview(data).cast("B")
     header = parse_header(view)
-    if len(view) < header.file_bytes:
-        raise DamagedFileError(
-            f"the file was cut: it has {len(view)} of its {header.file_bytes} bytes; get a complete copy"
-        )
-    if len(view) > header.file_bytes:
-        raise FormatError(
-            f"{len(view) - header.file_bytes} bytes follow the end of the file at byte {header.file_bytes}; "
-            "remove them"
-        )
+    check_length(header, len(view))
     stored = _crc_from_bytes(view[-_CRC_BYTES:])
     _compare_checksums("file", stored, checksum(view[:-_CRC_BYTES]))
     if header.samples > max_samples:
@@ -244,6 +241,25 @@ def parse_header(data: Buffer) -> Header:
     return header
 
 
+def check_length(header: Header, file_bytes: int) -> None:
+    """Refuse a file of another length than its header says.
+
+    Raises
+    ------
+    FormatError
+        It is longer; DamagedFileError if it is shorter.
+    """
+    if file_bytes < header.file_bytes:
+        raise DamagedFileError(
+            f"the file was cut: it has {file_bytes} of its {header.file_bytes} bytes; get a complete copy"
+        )
+    if file_bytes > header.file_bytes:
+        raise FormatError(
+            f"{file_bytes - header.file_bytes} bytes follow the end of the file at byte {header.file_bytes}; "
+            "remove them"
+        )
+
+
 def _header_of(container: Container) -> Header:
     """The header of ``container``; its own length is not known yet and left at 0."""
     return Header(
@@ -262,7 +278,7 @@ def _header_of(container: Container) -> Header:
 
 def _container_of(header: Header, view: memoryview) -> Container:
     """The record whose checked header is ``header``, its parts copied out of the whole file ``view``."""
-    position = header.header_bytes + _CRC_BYTES
+    position = header.side_data_start
     side_data = bytes(view[position : position + header.side_bytes])
     position += header.side_bytes
     regions = []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from nvpcodec import container
+from nvpcodec.errors import DamagedFileError
 from nvpcodec.pixels import Kind, Tag, side_data_sizes
 
 _MODES = {
@@ -15,6 +17,11 @@ _MODES = {
     container.MODE_FLOW: "flow",
 }
 _WEIGHTS = Path(__file__).with_name("weights")
+
+#: What is fetched of a stored file at first: the header of nearly all, and the whole of small ones.
+HEAD_BYTES = 1 << 16
+#: No header is longer: a line of the region table takes 6 bytes at most, the rest less than 64.
+MAX_HEADER_BYTES = 6 * container.MAX_REGIONS + 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,36 @@ def describe(data: bytes) -> FileInfo:
     """
     header = container.parse_header(data)
     parsed = container.parse(data, max_samples=header.samples)
+    return _describe(header, parsed.side_data)
+
+
+def describe_stored(read_head: Callable[[int], bytes], file_bytes: int) -> FileInfo:
+    """What a file of ``file_bytes`` says, whose first n bytes are ``read_head(n)``, from as few as will do.
+
+    Its length is compared with what its header says, and the header's checksum; the file's is not, unless
+    it is so short that all of it was fetched.
+
+    Raises
+    ------
+    FormatError
+        As for ``describe``, as far as these bytes tell.
+    """
+    head = read_head(HEAD_BYTES)
+    if file_bytes <= HEAD_BYTES:
+        return describe(head)
+    try:
+        header = container.parse_header(head)
+    except DamagedFileError:  # its header may be a longer one
+        head = read_head(MAX_HEADER_BYTES)
+        header = container.parse_header(head)
+    container.check_length(header, file_bytes)
+    side_data = slice(header.side_data_start, header.side_data_start + header.side_bytes)
+    if len(head) < side_data.stop:
+        head = read_head(side_data.stop)
+    return _describe(header, head[side_data])
+
+
+def _describe(header: container.Header, side_data: bytes) -> FileInfo:
     return FileInfo(
         width=header.width,
         height=header.height,
@@ -79,7 +116,7 @@ def describe(data: bytes) -> FileInfo:
         payload_bytes=header.payload_bytes,
         checksum_bytes=header.checksum_bytes,
         bits_per_dim=8 * header.file_bytes / header.samples,
-        side_data=tuple((_label(tag), size) for tag, size in side_data_sizes(parsed.side_data)),
+        side_data=tuple((_label(tag), size) for tag, size in side_data_sizes(side_data)),
         regions=tuple(_region_infos(header)),
     )
 

@@ -1,5 +1,6 @@
 """Finds models: by name among the weights in the package, by path, or by the id in a file."""
 
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from nvpcodec.model import Model, load
 WEIGHTS = Path(__file__).with_name("weights")
 #: Weights of the model that encodes under a name; older ones stay for decoding.
 CURRENT = {"photo": "2d759386c0d199fc", "realnvp": "f4da4705fe94bcc6"}
+
+_loading = threading.Lock()
 
 
 def by_name(name: str) -> Model:
@@ -46,6 +49,12 @@ def by_id(model_id: bytes, hint: str) -> Model:
     )
 
 
-@cache
 def _load(path: Path) -> Model:
+    """The model of a weights file; threads that ask for it together wait for one and the same."""
+    with _loading:
+        return _loaded(path)
+
+
+@cache
+def _loaded(path: Path) -> Model:
     return load(path)

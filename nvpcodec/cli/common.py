@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,17 +12,27 @@ from typing import Any, TypeVar
 
 import click
 
-from nvpcodec import files
-from nvpcodec.errors import FormatError, InputError, OutputError
+from nvpcodec import storage, urls
+from nvpcodec.errors import FormatError, InputError, NvpError, OutputError
 from nvpcodec.options import DEFAULT_MAX_PIXELS, DEFAULT_MODEL, DEVICE_VARIABLE, DEVICES
 
 STANDARD = "-"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-input_argument = click.argument(
-    "source", metavar="IN", type=click.Path(exists=True, dir_okay=False, allow_dash=True)
-)
+
+class InputPlace(click.Path):
+    """A file that exists, -, or a URL: only reading can tell whether something is there."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, allow_dash=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click says, but for URLs."""
+        return value if urls.is_url(value) else super().convert(value, param, ctx)
+
+
+input_argument = click.argument("source", metavar="IN", type=InputPlace())
 output_argument = click.argument("target", metavar="[OUT]", required=False, type=click.Path(allow_dash=True))
 
 _CODING_OPTIONS = (
@@ -67,34 +78,56 @@ def choose_target(source: str, target: str | None, *, suffix: str, force: bool) 
     Raises
     ------
     click.UsageError
-        OUT has another suffix, is IN, or is a terminal.
-    OutputExistsError, OutputError
-        As for ``files.check_target``.
+        OUT has another suffix, is IN, is a terminal, or is left out where IN does not suggest it.
+    OutputExistsError, OutputError, InputError
+        As for ``storage.check_target``.
     """
     if target is None:
-        target = STANDARD if source == STANDARD else str(Path(source).with_suffix(suffix))
+        target = _target_beside(source, suffix)
     if target == STANDARD:
         if sys.stdout.isatty():
             raise click.UsageError("the output is binary and stdout is a terminal; name OUT or redirect it")
         return target
-    path = Path(target)
-    if path.suffix.lower() not in (suffix, ""):
-        raise click.UsageError(f"the output is a {suffix} file; {target} has another suffix")
-    if source != STANDARD and os.path.exists(path) and path.samefile(source):
-        raise click.UsageError(f"{target} is the input itself; choose another name")
-    files.check_target(path, overwrite=force)
+    name = shown(target, "stdout")
+    if posixpath.splitext(target)[1].lower() not in (suffix, ""):
+        raise click.UsageError(f"the output is a {suffix} file; {name} has another suffix")
+    if source != STANDARD and _are_same(source, target):
+        raise click.UsageError(f"{name} is the input itself; choose another name")
+    storage.check_target(target, overwrite=force)
     return target
+
+
+def _target_beside(source: str, suffix: str) -> str:
+    """IN with the suffix of OUT."""
+    if source == STANDARD:
+        return STANDARD
+    if not urls.is_url(source):
+        return str(Path(source).with_suffix(suffix))
+    if "::" in source or "?" in source:
+        raise click.UsageError(f"{urls.shown(source)} does not say where the output should go; name OUT")
+    return posixpath.splitext(source)[0] + suffix
+
+
+def _are_same(source: str, target: str) -> bool:
+    """Whether both name one file, or are one URL."""
+    first, second = storage.locate(source), storage.locate(target)
+    if isinstance(first, Path) and isinstance(second, Path):
+        return os.path.exists(first) and os.path.exists(second) and first.samefile(second)
+    return first == second
 
 
 def read_source(source: str) -> bytes:
     """All bytes of IN."""
-    return sys.stdin.buffer.read() if source == STANDARD else files.read(Path(source))
+    if source == STANDARD:
+        return sys.stdin.buffer.read()
+    with existing():
+        return storage.read(source)
 
 
 def write_target(target: str, data: bytes, *, force: bool) -> None:
     """All bytes of OUT."""
     if target != STANDARD:
-        files.write(Path(target), data, overwrite=force)
+        storage.write(target, data, overwrite=force)
         return
     try:
         sys.stdout.buffer.write(data)
@@ -107,15 +140,26 @@ def write_target(target: str, data: bytes, *, force: bool) -> None:
 
 def shown(name: str, standard: str) -> str:
     """A file's name for a message."""
-    return standard if name == STANDARD else name
+    return standard if name == STANDARD else urls.shown(name)
 
 
 @contextmanager
-def named(source: str) -> Iterator[None]:
+def existing() -> Iterator[None]:
+    """An input that is not there is a mistake in the command line."""
+    try:
+        yield
+    except InputError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise click.UsageError(str(error)) from error
+        raise
+
+
+@contextmanager
+def named(source: str, errors: tuple[type[NvpError], ...] = (InputError, FormatError)) -> Iterator[None]:
     """Put the name of IN before what is wrong with it."""
     try:
         yield
-    except (InputError, FormatError) as error:
+    except errors as error:
         raise type(error)(f"{shown(source, 'stdin')}: {error}") from error
 
 

@@ -30,6 +30,7 @@ def decode(
     """Decode a .nvp file to a PNG file.
 
     OUT is IN with the suffix .png if it is left out; - is stdin or stdout.
+    Either may be a URL, such as s3://bucket/photo.nvp, if the extra fsspec or s3 is installed.
     The file names its model itself; --model is needed only for one that is not in the package.
 
     \b

@@ -39,6 +39,7 @@ def encode(
     """Encode an image file.
 
     OUT is IN with the suffix .nvp if it is left out; - is stdin or stdout.
+    Either may be a URL, such as s3://bucket/photo.nvp, if the extra fsspec or s3 is installed.
 
     PNG comes back whole: kind and depth, palette, transparency, colour profile, EXIF, XMP, density and texts.
     JPEG, WebP, TIFF, BMP, GIF and PPM are kept as the pixels they decode to here (a JPEG file's own bytes

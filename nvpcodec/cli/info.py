@@ -9,29 +9,30 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nvpcodec.cli.common import named, read_source, shown
+from nvpcodec.cli.common import STANDARD, InputPlace, existing, named, read_source, shown
+from nvpcodec.errors import FormatError
 
 if TYPE_CHECKING:
     from nvpcodec.fileinfo import FileInfo
 
 
 @click.command()
-@click.argument("source", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.argument("source", metavar="FILE", type=InputPlace())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(source: str, as_json: bool) -> None:
     """Show what a .nvp file holds and where its bytes went.
 
-    FILE may be - for stdin. Checksums of the coded bytes are compared; pixels are not decoded.
+    FILE may be - for stdin, or a URL such as s3://bucket/photo.nvp. Checksums of the coded bytes are
+    compared; pixels are not decoded. Of a large object at a URL only the head is fetched and checked.
 
     \b
     nvpcodec info photo.nvp
     nvpcodec info --json photo.nvp
     """
-    from nvpcodec import fileinfo
+    from nvpcodec import api
 
-    data = read_source(source)
-    with named(source):
-        described = fileinfo.describe(data)
+    with named(source, (FormatError,)), existing():
+        described = api.info(read_source(source) if source == STANDARD else source)
     if as_json:
         click.echo(json.dumps(asdict(described)))
     else:
