@@ -30,7 +30,7 @@ def float_bits(model: Model, state: Path, planes: Ints) -> float:
     if isinstance(model.config, PhaseConfig):
         phase_model = PhaseModel(model.config)
         phase_model.load_state_dict(weights)
-        return _float_coder(phase_model, BaseTable(model.tensors["base"])).encode(planes)[1].theory_bits
+        return float_coder(phase_model, BaseTable(model.tensors["base"])).encode(planes)[1].theory_bits
     if isinstance(model.config, CouplingConfig):
         coupling_model = CouplingModel(model.config)
         coupling_model.load_state_dict(weights)
@@ -40,7 +40,7 @@ def float_bits(model: Model, state: Path, planes: Ints) -> float:
     raise TypeError(f"no float model belongs to {model.kind}")
 
 
-def _float_coder(trained: PhaseModel, table: BaseTable) -> PhaseCoder:
+def float_coder(trained: PhaseModel, table: BaseTable) -> PhaseCoder:
     layers = {spec.name: _in_integer_units(trained.layer(spec.name)) for spec in trained.config.layers()}
     return PhaseCoder(PhaseFlow(trained.config, layers), table, CPU)
 
