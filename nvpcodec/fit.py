@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nvpcodec import exact
 from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.fixedpoint import FLOAT32_EXACT
@@ -30,7 +31,7 @@ FIT_PIXELS = 4096
 COEFFICIENT_MIN, COEFFICIENT_MAX = -512, 511
 #: A regressor in quarter steps times a coefficient in 2^-8, shifted right by this, is in sixteenths.
 PRODUCT_BITS = 6
-REGRESSOR_MAGNITUDE = 2040
+REGRESSOR_MAGNITUDE = exact.SUMMED_MAX
 MAX_COEFFICIENT_SUM = (FLOAT32_EXACT - 64) // REGRESSOR_MAGNITUDE
 
 BUCKET = 6

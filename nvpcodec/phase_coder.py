@@ -1,10 +1,10 @@
-"""One region through the phase flow: the walk, the fits and the symbols, on one stack.
+"""Regions through the phase flow: the walk, the fits and the symbols, on one stack.
 
 Payload: one byte, the place of the chunks' growth in `recorder.GROWTHS`, then the stack.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -39,6 +39,7 @@ def phase_coder(model: Model, device: torch.device) -> "PhaseCoder":
     """
     if not isinstance(model.config, PhaseConfig):
         raise TypeError("a phase coder needs a phase configuration")
+    exact.require_exact_sums(device)
     layers = exact.layers(model, device, exact.find_lowering(model, device))
     return PhaseCoder(PhaseFlow(model.config, layers), BaseTable(model.tensors["base"]), device)
 
@@ -53,26 +54,19 @@ class PhaseCoder:
 
     def encode(self, planes: Ints, note: Note | None = None) -> tuple[bytes, Accounts]:
         """int32 planes (P, H, W), P = 1 or 3, as a payload; `note` sees what is coded under what."""
-        clock = _Clock()
+        return self.encode_chain([planes], note)
+
+    def encode_chain(self, images: Sequence[Ints], note: Note | None = None) -> tuple[bytes, Accounts]:
+        """Several images' int32 planes (P, H, W), of one P, as one payload: they share the stack.
+
+        The last image is pushed first, so that a decoder meets the images in their order.
+        """
         recorder = Recorder(self._table.costs)
-        count, height, width = planes.shape
-        scales = [torch.from_numpy(planes)[None].float().to(self._device)]
-        for _ in scale_sizes(height, width)[1:]:
-            scales.append(scales[-1][..., ::2, ::2])
-        self._record_coarsest(recorder, flat_ints(scales[-1]).reshape(count, -1))
-
-        def code(prediction: Prediction) -> tuple[Tensor, Tensor]:
-            phase, plane = prediction.phase, prediction.plane
-            known = scales[prediction.level][0, plane, phase // 2 :: 2, phase % 2 :: 2]
-            with clock.pause("network"):
-                x = flat_ints(known)
-                distribution = self._record(recorder, clock, prediction, x)
-                if note is not None:
-                    note(distribution, x)
-            return known, self._on_grid(distribution.mean, prediction)
-
-        with torch.inference_mode(), clock.stage("network"):
-            self._flow.walk(height, width, count, scales[-1], code)
+        clock = _Clock()
+        later = sum(_symbols(planes.shape) for planes in images)
+        for planes in images:
+            later -= _symbols(planes.shape)
+            self._record_image(recorder, clock, planes, later, note)
         with clock.stage("stack"):
             growth = recorder.best_growth()
             stack = Stack()
@@ -91,16 +85,59 @@ class PhaseCoder:
         DamagedFileError
             The payload is not one that `encode` writes.
         """
+        return self.decode_chain(payload, planes, [(height, width)])[0]
+
+    def decode_chain(self, payload: bytes, planes: int, sizes: Sequence[tuple[int, int]]) -> list[Ints]:
+        """Mirror image of `encode_chain`; `sizes` are height and width of each image.
+
+        Raises
+        ------
+        DamagedFileError
+            The payload is not one that `encode_chain` writes.
+        """
         if not payload or payload[0] >= len(GROWTHS):
             raise DamagedFileError(
                 "the payload of a region does not begin like one; get a good copy of the file"
             )
         growth = GROWTHS[payload[0]]
         stack = from_bytes(payload[1:])
-        coarsest = self._pop_coarsest(stack, planes, scale_sizes(height, width)[-1])
+        later = sum(_symbols((planes, *size)) for size in sizes)
+        images = []
+        for size in sizes:
+            later -= _symbols((planes, *size))
+            images.append(self._pop_image(stack, planes, size, later, growth))
+        stack.require_empty()
+        return images
+
+    def _record_image(
+        self, recorder: Recorder, clock: "_Clock", planes: Ints, later: int, note: Note | None
+    ) -> None:
+        """Record one image's planes (P, H, W); `later` samples are those of the images behind it."""
+        count, height, width = planes.shape
+        scales = [torch.from_numpy(planes)[None].float().to(self._device)]
+        for _ in scale_sizes(height, width)[1:]:
+            scales.append(scales[-1][..., ::2, ::2])
+        self._record_coarsest(recorder, flat_ints(scales[-1]).reshape(count, -1))
 
         def code(prediction: Prediction) -> tuple[Tensor, Tensor]:
-            before = prediction.remaining
+            phase, plane = prediction.phase, prediction.plane
+            known = scales[prediction.level][0, plane, phase // 2 :: 2, phase % 2 :: 2]
+            with clock.pause("network"):
+                x = flat_ints(known)
+                distribution = self._record(recorder, clock, prediction, x, later)
+                if note is not None:
+                    note(distribution, x)
+            return known, self._on_grid(distribution.mean, prediction)
+
+        with torch.inference_mode(), clock.stage("network"):
+            self._flow.walk(height, width, count, scales[-1], code)
+
+    def _pop_image(self, stack: Stack, planes: int, size: tuple[int, int], later: int, growth: int) -> Ints:
+        """Mirror image of `_record_image`."""
+        coarsest = self._pop_coarsest(stack, planes, scale_sizes(*size)[-1])
+
+        def code(prediction: Prediction) -> tuple[Tensor, Tensor]:
+            before = prediction.remaining + later
             if is_fitted(prediction):
                 regressors = prediction.regressors()
                 fit = fitting.pop_fit(stack, self._table, len(regressors), before, growth)
@@ -111,13 +148,14 @@ class PhaseCoder:
             return self._on_grid(x, prediction), self._on_grid(distribution.mean, prediction)
 
         with torch.inference_mode():
-            decoded = self._flow.walk(height, width, planes, coarsest, code)
-        stack.require_empty()
+            decoded = self._flow.walk(*size, planes, coarsest, code)
         return decoded[0].to(torch.int32).cpu().numpy()
 
-    def _record(self, recorder: Recorder, clock: "_Clock", prediction: Prediction, x: Ints) -> Distribution:
+    def _record(
+        self, recorder: Recorder, clock: "_Clock", prediction: Prediction, x: Ints, later: int
+    ) -> Distribution:
         """Record one prediction's values (n,); returns what they are coded under."""
-        before = prediction.remaining
+        before = prediction.remaining + later
         if is_fitted(prediction):
             with clock.stage("fit"):
                 regressors = prediction.regressors()
@@ -139,6 +177,13 @@ class PhaseCoder:
 
     def _on_grid(self, values: Ints, prediction: Prediction) -> Tensor:
         return torch.from_numpy(values).to(self._device).float().view(prediction.mean.shape)
+
+
+def _symbols(shape: tuple[int, ...]) -> int:
+    """How many samples of planes (P, H, W) are coded as symbols: all but those of the coarsest scale."""
+    planes, height, width = shape
+    coarsest_height, coarsest_width = scale_sizes(height, width)[-1]
+    return planes * (height * width - coarsest_height * coarsest_width)
 
 
 class _Clock:
