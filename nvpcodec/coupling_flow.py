@@ -92,20 +92,20 @@ class CouplingFlow:
         #: Seconds that networks have taken so far.
         self.network_seconds = 0.0
 
-    def push_region(self, stack: Stack, planes: Ints) -> None:
-        """Push int32 planes (P, H, W): Y, Co, Cg, or one grey plane.
+    def push_region(self, stack: Stack, planes: Ints, pixels: int = 0) -> None:
+        """Push int32 planes (P, H, W): Y, Co, Cg, or one grey plane; `pixels` were pushed earlier.
 
         Raises
         ------
         UnsupportedImageError
             The model takes a value so far that the format cannot hold it.
         """
-        for tile in tiles(*planes.shape[1:]):
+        for tile in tiles(*planes.shape[1:], pixels):
             cut = planes[:, *tile.window]
             margins = [(0, whole - size) for whole, size in zip(tile.padded, cut.shape[1:], strict=True)]
             self.forward(stack, np.pad(cut, [(0, 0), *margins], "edge"), len(planes) * tile.before)
 
-    def pop_region(self, stack: Stack, planes: int, height: int, width: int) -> Ints:
+    def pop_region(self, stack: Stack, planes: int, height: int, width: int, pixels: int = 0) -> Ints:
         """Mirror image of `push_region`.
 
         Raises
@@ -114,7 +114,7 @@ class CouplingFlow:
             The stack holds no such region.
         """
         region = np.empty((planes, height, width), np.int32)
-        for tile in reversed(tiles(height, width)):
+        for tile in reversed(tiles(height, width, pixels)):
             whole = self.inverse(stack, planes, *tile.padded, planes * tile.before)
             region[:, *tile.window] = whole[:, : tile.height, : tile.width]
         return region

@@ -12,7 +12,7 @@ and channel-wise masks differ in nothing but that choice:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from nvpcodec.layout import BELOW, DIAGONAL, KEPT, PHASES, RIGHT
@@ -78,7 +78,7 @@ def phase_views(x: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of a region, coded on its own; `before` pixels of the region are pushed earlier."""
+    """A rectangle of a region, coded on its own; `before` pixels are pushed earlier."""
 
     top: int
     left: int
@@ -93,24 +93,32 @@ class Tile:
     @property
     def padded(self) -> tuple[int, int]:
         """Rows and columns that are coded: whole units."""
-        return -(-self.height // TILE_UNIT) * TILE_UNIT, -(-self.width // TILE_UNIT) * TILE_UNIT
+        return _whole_units(self.height), _whole_units(self.width)
 
 
-def tiles(height: int, width: int) -> list[Tile]:
-    """Tiles of a region in the order in which they are pushed.
+def coded_pixels(height: int, width: int) -> int:
+    """Pixels that the tiles of a region cover, those beyond its edges included."""
+    return _whole_units(height) * _whole_units(width)
 
-    The first is small, because what it pops is lost. Three squares at a time double the side of the square
-    that is covered, until a side is `LARGEST_TILE`; from then on there is a grid of such squares. A square
-    that is too large for what lies below it is quartered.
+
+def tiles(height: int, width: int, before: int = 0) -> list[Tile]:
+    """Tiles of a region in the order in which they are pushed, onto a stack that holds `before` pixels.
+
+    On an empty stack the first is small, because what it pops is lost. Three squares at a time double the
+    side of the square that is covered, until a side is `LARGEST_TILE`; from then on, or from the beginning
+    where the stack is not empty, there is a grid of such squares. A square that is too large for what lies
+    below it is quartered.
     """
     found: list[Tile] = []
-    for top, left, side in _squares(height, width):
-        _place(found, Tile(top, left, min(side, height - top), min(side, width - left), 0), side)
+    squares = _grid(height, width) if before else _growing_squares(height, width)
+    for top, left, side in squares:
+        tile = Tile(top, left, min(side, height - top), min(side, width - left), before)
+        before += _place(found, tile, side)
     return found
 
 
-def _squares(height: int, width: int) -> Iterator[tuple[int, int, int]]:
-    """Top, left and side of the squares that touch the region."""
+def _growing_squares(height: int, width: int) -> Iterator[tuple[int, int, int]]:
+    """Top, left and side of the squares that touch the region, small ones first."""
     side = TILE_UNIT
     yield 0, 0, side
     while side < LARGEST_TILE:
@@ -118,24 +126,34 @@ def _squares(height: int, width: int) -> Iterator[tuple[int, int, int]]:
             if top < height and left < width:
                 yield top, left, side
         side *= 2
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            if top or left:
-                yield top, left, side
+    for top, left, side in _grid(height, width):
+        if top or left:
+            yield top, left, side
 
 
-def _place(found: list[Tile], tile: Tile, side: int) -> None:
-    """Append what lies in a square of this side: one tile, or those of its quarters."""
-    rows, columns = tile.padded
-    before = found[-1].before + found[-1].padded[0] * found[-1].padded[1] if found else 0
-    if side == TILE_UNIT or rows * columns * PIXELS_BELOW <= before:
-        found.append(replace(tile, before=before))
-        return
-    half = side // 2
+def _grid(height: int, width: int) -> Iterator[tuple[int, int, int]]:
+    """Top, left and side of the largest squares that touch the region."""
+    for top in range(0, height, LARGEST_TILE):
+        for left in range(0, width, LARGEST_TILE):
+            yield top, left, LARGEST_TILE
+
+
+def _place(found: list[Tile], tile: Tile, side: int) -> int:
+    """Append what lies in a square of this side, one tile or those of its quarters; returns its pixels."""
+    pixels = coded_pixels(tile.height, tile.width)
+    if side == TILE_UNIT or pixels * PIXELS_BELOW <= tile.before:
+        found.append(tile)
+        return pixels
+    half, before = side // 2, tile.before
     for down in range(0, tile.height, half):
         for right in range(0, tile.width, half):
             height, width = min(half, tile.height - down), min(half, tile.width - right)
-            _place(found, Tile(tile.top + down, tile.left + right, height, width, 0), half)
+            before += _place(found, Tile(tile.top + down, tile.left + right, height, width, before), half)
+    return before - tile.before
+
+
+def _whole_units(length: int) -> int:
+    return -(-length // TILE_UNIT) * TILE_UNIT
 
 
 def _phases(channels: int, *phases: int) -> set[int]:

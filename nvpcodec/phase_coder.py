@@ -44,6 +44,19 @@ def phase_coder(model: Model, device: torch.device) -> "PhaseCoder":
     return PhaseCoder(PhaseFlow(model.config, layers), BaseTable(model.tensors["base"]), device)
 
 
+def growth_of(first: bytes) -> int:
+    """The growth that the first byte of a payload names.
+
+    Raises
+    ------
+    DamagedFileError
+        There is no byte, or it names none.
+    """
+    if not first or first[0] >= len(GROWTHS):
+        raise DamagedFileError("the payload of a region does not begin like one; get a good copy of the file")
+    return GROWTHS[first[0]]
+
+
 class PhaseCoder:
     """Codes planes Y, Co, Cg or a single grey one."""
 
@@ -95,11 +108,7 @@ class PhaseCoder:
         DamagedFileError
             The payload is not one that `encode_chain` writes.
         """
-        if not payload or payload[0] >= len(GROWTHS):
-            raise DamagedFileError(
-                "the payload of a region does not begin like one; get a good copy of the file"
-            )
-        growth = GROWTHS[payload[0]]
+        growth = growth_of(payload[:1])
         stack = from_bytes(payload[1:])
         later = sum(_symbols((planes, *size)) for size in sizes)
         images = []
@@ -108,6 +117,17 @@ class PhaseCoder:
             images.append(self._pop_image(stack, planes, size, later, growth))
         stack.require_empty()
         return images
+
+    def decode_scale(self, stack: Stack, growth: int, planes: int, size: tuple[int, int], scale: int) -> Ints:
+        """int32 planes (P, h, w) of a scale of the one image on the stack: its pixels in rows and columns that
+        are multiples of 2^scale, or those of its coarsest scale. What finer scales need stays on the stack.
+
+        Raises
+        ------
+        DamagedFileError
+            As for `decode`, as far as these pixels tell.
+        """
+        return self._pop_image(stack, planes, size, 0, growth, scale)
 
     def _record_image(
         self, recorder: Recorder, clock: "_Clock", planes: Ints, later: int, note: Note | None
@@ -132,8 +152,10 @@ class PhaseCoder:
         with torch.inference_mode(), clock.stage("network"):
             self._flow.walk(height, width, count, scales[-1], code)
 
-    def _pop_image(self, stack: Stack, planes: int, size: tuple[int, int], later: int, growth: int) -> Ints:
-        """Mirror image of `_record_image`."""
+    def _pop_image(
+        self, stack: Stack, planes: int, size: tuple[int, int], later: int, growth: int, scale: int = 0
+    ) -> Ints:
+        """Mirror image of `_record_image`, down to `scale`."""
         coarsest = self._pop_coarsest(stack, planes, scale_sizes(*size)[-1])
 
         def code(prediction: Prediction) -> tuple[Tensor, Tensor]:
@@ -148,7 +170,7 @@ class PhaseCoder:
             return self._on_grid(x, prediction), self._on_grid(distribution.mean, prediction)
 
         with torch.inference_mode():
-            decoded = self._flow.walk(*size, planes, coarsest, code)
+            decoded = self._flow.walk(*size, planes, coarsest, code, scale)
         return decoded[0].to(torch.int32).cpu().numpy()
 
     def _record(
