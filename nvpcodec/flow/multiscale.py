@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nvpcodec.errors import InputError
 from nvpcodec.flow.bases import Base, StandardNormal
 from nvpcodec.flow.bits import bits_per_dim
-from nvpcodec.flow.layer import Bijection, Shape, floating
+from nvpcodec.flow.layer import Bijection, Shape
 from nvpcodec.flow.partitions import Channels, halves
 
 
@@ -63,7 +63,9 @@ class Flow(nn.Module):
             raise InputError(
                 f"this flow is for items of shape {self.shape}, not for a batch of shape {tuple(x.shape)}"
             )
-        total = x.new_zeros(len(x), dtype=floating(x))
+        if not x.is_floating_point():
+            x = x.to(self._like().dtype)
+        total = x.new_zeros(len(x))
         latents = []
         for layer in self.layers:
             if isinstance(layer, FactorOut):
@@ -105,11 +107,15 @@ class Flow(nn.Module):
 
         Below 1 the temperature trades variety for likelihood (Kingma and Dhariwal 2018, section 6).
         """
-        like = next(iter([*self.parameters(), *self.buffers(), torch.zeros(())]))
+        like = self._like()
         latents = [
             temperature * self.base.sample((count, *shape), like, generator) for shape in self.latent_shapes
         ]
         return self.inverse(latents)
+
+    def _like(self) -> Tensor:
+        """A tensor of the dtype and on the device of the parameters."""
+        return next(self.parameters(), torch.zeros(()))
 
     def _latent_shapes(self) -> list[Shape]:
         shape, shapes = self.shape, []

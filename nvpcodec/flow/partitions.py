@@ -118,7 +118,7 @@ class Opposite(nn.Module):
         return x - kept, x
 
     def join(self, kept: Tensor, changed: Tensor) -> Tensor:
-        return kept + changed - self.other.counted(changed)
+        return kept + (changed - self.other.counted(changed))
 
     def counted(self, elementwise: Tensor) -> Tensor:
         return elementwise - self.other.counted(elementwise)
