@@ -190,6 +190,23 @@ def known_answer(lowering: Lowering, device: torch.device, outputs: int, channel
 def _is_exact(
     lowering: Lowering, device: torch.device, shape: tuple[int, int, int], grid: tuple[int, int]
 ) -> bool:
+    x, weight = known_operands(shape, grid)
+    channels_last = torch.channels_last
+    got = lowering(
+        _to(device, x).contiguous(memory_format=channels_last),
+        _to(device, weight).contiguous(memory_format=channels_last),
+    )
+    return bool(np.array_equal(got.cpu().numpy(), known_sums(x, weight)))
+
+
+def known_operands(
+    shape: tuple[int, int, int], grid: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Input (1, C, h, w) on a grid, weight (O, C, k, k) of a shape (O, C, k): extremes, one sum the largest
+    that there is.
+
+    Odd outputs have large weights of all signs: what passes through a Winograd transform is largest then.
+    """
     outputs, channels, size = shape
     i = np.arange(channels * grid[0] * grid[1]).reshape(1, channels, *grid)
     extremes = np.array([ACTIVATION_MIN, ACTIVATION_MAX, 1, -1, 257, ACTIVATION_MIN + 1, 0, 511])
@@ -197,14 +214,10 @@ def _is_exact(
     largest = min(127, (FLOAT32_EXACT - 1) // (-ACTIVATION_MIN * channels * size * size))
     j = np.arange(outputs * channels * size * size).reshape(outputs, channels, size, size)
     weight = (j * 2246822519 >> 11) % (2 * largest + 1) - largest
+    weight[1::2] = np.where(weight[1::2] < 0, -largest, largest - j[1::2] % 2)
     weight[0] = largest
     x[..., :size, :size] = ACTIVATION_MIN
-    channels_last = torch.channels_last
-    got = lowering(
-        _to(device, x).contiguous(memory_format=channels_last),
-        _to(device, weight).contiguous(memory_format=channels_last),
-    )
-    return bool(np.array_equal(got.cpu().numpy(), known_sums(x, weight)))
+    return x, weight
 
 
 def known_sums(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -9,15 +12,40 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nvpcodec import exact
+from nvpcodec import exact, zoo
 from nvpcodec.errors import DeviceError
-from nvpcodec.exact import ExactLayer, Lowering, direct, find_device, find_lowering, gemm, known_answer
+from nvpcodec.exact import (
+    ExactLayer,
+    Lowering,
+    direct,
+    find_device,
+    find_lowering,
+    gemm,
+    known_answer,
+    known_operands,
+    known_sums,
+    require_exact_sums,
+)
 from nvpcodec.tables import ACTIVATION_MAX, ACTIVATION_MIN
 from tests.models import small_model
 
 CPU = torch.device("cpu")
 LOWERINGS = [direct, gemm]
 SHAPES = [(1, 1, 1), (4, 54, 1), (8, 8, 3), (3, 48, 3), (2, 1, 3)]
+
+
+@pytest.fixture
+def precision() -> Iterator[Callable[[str], None]]:
+    """Sets the precision of torch's float32 products; the one from before comes back."""
+    before = torch.get_float32_matmul_precision()
+    yield torch.set_float32_matmul_precision
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.fixture(autouse=True)
+def nothing_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test begins like a process."""
+    monkeypatch.setattr(exact, "_passed", set())
 
 
 def convolved(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -102,6 +130,39 @@ def tf32(x: Tensor, weight: Tensor) -> Tensor:
     return rounded_to(gemm(rounded_to(x, 10), rounded_to(weight, 10)), 10)
 
 
+def tf32_operands(x: Tensor, weight: Tensor) -> Tensor:
+    """What TF32 does: operands of 10 bits behind the leading one, float32 sums."""
+    return gemm(rounded_to(x, 10), rounded_to(weight, 10))
+
+
+def winograd(x: Tensor, weight: Tensor, held: Callable[[Tensor], Tensor] = lambda t: t) -> Tensor:
+    """F(2x2, 3x3) of Lavin and Gray 2016, section 4.1; `held` is how the transformed operands are kept."""
+    if weight.shape[-1] != 3:
+        return gemm(x, weight)
+    into = x.new_tensor([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
+    widen = x.new_tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+    back = x.new_tensor([[1, 1, 1, 0], [0, 1, -1, -1]])
+    height, width = x.shape[2:]
+    tiles = F.pad(x, (1, 1 + width % 2, 1, 1 + height % 2)).unfold(2, 4, 2).unfold(3, 4, 2)
+    products = torch.einsum(
+        "ocij,bchwij->bohwij", held(widen @ weight @ widen.T), held(into @ tiles @ into.T)
+    )
+    cells = (back @ products @ back.T).permute(0, 1, 2, 4, 3, 5)
+    return cells.flatten(4, 5).flatten(2, 3)[..., :height, :width]
+
+
+def winograd_in_doubles(x: Tensor, weight: Tensor) -> Tensor:
+    return winograd(x.double(), weight.double()).float()
+
+
+def winograd_in_halves(x: Tensor, weight: Tensor) -> Tensor:
+    return winograd(x, weight, lambda t: t.half().float())
+
+
+def winograd_in_bf16(x: Tensor, weight: Tensor) -> Tensor:
+    return winograd(x, weight, lambda t: t.bfloat16().float())
+
+
 def bf16_operands(x: Tensor, weight: Tensor) -> Tensor:
     return gemm(x.bfloat16().float(), weight.bfloat16().float())
 
@@ -147,6 +208,161 @@ def test_known_answer_passes(lowering: Lowering, shape: tuple[int, int, int]) ->
 )
 def test_known_answer_finds_faults(lowering: Lowering, shape: tuple[int, int, int]) -> None:
     assert not known_answer(lowering, CPU, *shape)
+
+
+WIDE = (48, 48, 3)
+
+
+@pytest.mark.parametrize(
+    "lowering", [winograd, winograd_in_halves, winograd_in_bf16], ids=lambda f: f.__name__
+)
+def test_known_answer_finds_winograd(lowering: Lowering) -> None:
+    """Its products are quarters, and a sum of quarters is exact below 2^22 only."""
+    assert known_answer(winograd_in_doubles, CPU, *WIDE)
+    assert not known_answer(lowering, CPU, *WIDE)
+
+
+def test_winograd_of_few_channels() -> None:
+    """Few channels leave float32 room for the quarters, bf16 not."""
+    assert known_answer(winograd, CPU, 32, 4, 3)
+    assert not known_answer(winograd_in_bf16, CPU, 32, 4, 3)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, WIDE])
+def test_tf32_operands_are_exact(shape: tuple[int, int, int]) -> None:
+    """So a GPU that multiplies in TF32 and adds in float32 gives the same integers."""
+    assert known_answer(tf32_operands, CPU, *shape)
+
+
+def test_every_activation_and_weight_is_a_tf32() -> None:
+    values = torch.arange(ACTIVATION_MIN, ACTIVATION_MAX + 1).float()
+    assert torch.equal(rounded_to(values, 10), values)
+    assert not torch.equal(values.bfloat16().float(), values)
+
+
+@pytest.mark.parametrize(
+    ("shape", "grid", "digest", "first"),
+    [
+        (WIDE, (7, 18), "a8f27baf1363de22209dd4df927ef28645c6904b21a16035ba160491ee81d582", -7372800),
+        ((2, 32, 1), (24, 32), "f7c2da86010190237eb8c9e1044205b08b52f54635600f9bf0aad0cae63c5296", -2080768),
+    ],
+)
+def test_known_answers_are_known(
+    shape: tuple[int, int, int], grid: tuple[int, int], digest: str, first: int
+) -> None:
+    """Stored once: NumPy of any version on any machine must come to these integers."""
+    sums = known_sums(*known_operands(shape, grid))
+    assert sums[0, 0, 0, 0] == first  # 48 channels of 4 places, or 32 of one: 75 or 127 times -512 each
+    assert hashlib.sha256(sums.astype("<i4").tobytes()).hexdigest() == digest
+
+
+def test_known_sums_are_convolutions() -> None:
+    for shape in SHAPES:
+        x, weight = known_operands(shape, (5, 6))
+        assert np.array_equal(known_sums(x, weight), convolved(x, weight))
+
+
+def test_a_shape_is_asked_once_a_setting(
+    monkeypatch: pytest.MonkeyPatch, precision: Callable[[str], None]
+) -> None:
+    asked = []
+
+    def noted(_lowering: Lowering, _device: torch.device, *shape: int) -> bool:
+        asked.append(shape)
+        return True
+
+    monkeypatch.setattr(exact, "known_answer", noted)
+    precision("highest")
+    layer = exact.layers(small_model(), CPU, direct)["level0.up"]
+    for _ in range(3):
+        layer(torch.zeros(1, 8, 4, 4))
+    assert asked == [(16, 8, 1)]
+    precision("medium")
+    layer(torch.zeros(1, 8, 4, 4))
+    assert asked == [(16, 8, 1)] * 2
+
+
+def test_a_setting_that_spoils_a_lowering_is_noticed(precision: Callable[[str], None]) -> None:
+    """A library that multiplies in bf16 as soon as it may."""
+
+    def as_allowed(x: Tensor, weight: Tensor) -> Tensor:
+        coarse = torch.get_float32_matmul_precision() == "medium"
+        return bf16_operands(x, weight) if coarse else gemm(x, weight)
+
+    layer = exact.layers(small_model(), CPU, as_allowed)["level0.up"]
+    layer(torch.zeros(1, 8, 4, 4))
+    precision("medium")
+    with pytest.raises(DeviceError, match='set_float32_matmul_precision\\("highest"\\)'):
+        layer(torch.zeros(1, 8, 4, 4))
+
+
+@pytest.mark.parametrize("allowed", ["high", "medium"])
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_less_precision_changes_nothing_or_is_refused(
+    precision: Callable[[str], None], lowering: Lowering, allowed: str
+) -> None:
+    """On this machine, whatever its libraries make of the permission."""
+    precision(allowed)
+    generator = np.random.default_rng(4)
+    x = generator.integers(-512, 512, (1, 48, 60, 70))
+    weight = generator.integers(-74, 75, (48, 48, 3, 3))
+    zero, one = torch.zeros(1, 48, 1, 1), torch.ones(1, 48, 1, 1)
+    layer = ExactLayer((floats(weight),), zero, one / 2**13, ACTIVATION_MIN, lowering)
+    try:
+        result = layer(floats(x))
+    except DeviceError:
+        return
+    expected = np.clip(known_sums(x, weight) >> 13, ACTIVATION_MIN, ACTIVATION_MAX)
+    assert np.array_equal(result.numpy(), expected)
+
+
+def test_sums_of_fits_have_known_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = exact.weighted_sum
+    require_exact_sums(CPU)
+    monkeypatch.setattr(exact, "weighted_sum", lambda c, r: right(rounded_to(c, 10), rounded_to(r, 10)))
+    require_exact_sums(CPU)  # TF32 holds them too
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda t: t.bfloat16().float(),
+        lambda t: t.half().float(),
+        lambda t: rounded_to(t, 10),
+        lambda t: t + 1,
+    ],
+    ids=["bf16", "half", "tf32", "one more"],
+)
+def test_wrong_sums_of_fits_are_refused(
+    monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Tensor], Tensor]
+) -> None:
+    right = exact.weighted_sum
+    monkeypatch.setattr(exact, "weighted_sum", lambda c, r: spoil(right(c, r)))
+    with pytest.raises(DeviceError, match="exactly"):
+        require_exact_sums(CPU)
+
+
+def test_coarse_operands_of_fits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = exact.weighted_sum
+    monkeypatch.setattr(exact, "weighted_sum", lambda c, r: right(c, r.bfloat16().float()))
+    with pytest.raises(DeviceError, match="exactly"):
+        require_exact_sums(CPU)
+
+
+@pytest.mark.parametrize("name", zoo.CURRENT)
+def test_factors_are_powers_of_two(name: str) -> None:
+    model = zoo.by_name(name)
+    for layer_name, layer in exact.layers(model, CPU, direct).items():
+        shifts = model.tensors[f"{layer_name}.shift"].tolist()
+        assert layer.factor.flatten().tolist() == [2.0**-shift for shift in shifts]
+
+
+@pytest.mark.parametrize("name", zoo.CURRENT)
+def test_a_winograd_library_makes_shipped_models_fall_back(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(exact, "direct", winograd)
+    assert find_lowering(zoo.by_name(name), CPU) is gemm
 
 
 def test_known_answer_finds_faults_of_shape() -> None:
