@@ -110,20 +110,20 @@ def cases() -> dict[str, Case]:
 def encode(case: Case) -> bytes:
     """The file of a case, its regions coded one by one where the case names their side."""
     options = Options(model=case.model, device="cpu")
-    data = encode_image(case.image, options)
     if case.cell is None:
-        return data
+        return encode_image(case.image, options)
     cells = cut(case.image.height, case.image.width, case.cell, case.cell)
     images = [replace(case.image, samples=case.image.samples[cell.window].copy()) for cell in cells]
     files = [container.parse(encode_image(image, options)) for image in images]
-    coded_by_flow = next(file for file in files if file.model_id)
     return container.write(
         replace(
-            container.parse(data),
+            next(file for file in files if file.model_id),
+            height=case.image.height,
+            width=case.image.width,
             region_height=case.cell,
             region_width=case.cell,
-            model_id=coded_by_flow.model_id,
             regions=tuple(file.regions[0] for file in files),
+            pixel_checksum=container.checksum(case.image.samples.tobytes()),
         )
     )
 
