@@ -36,13 +36,14 @@ def from_planes(planes: NDArray[np.int32]) -> NDArray[np.uint8]:
     DamagedFileError
         The planes are those of no 8-bit image.
     """
-    channels = planes if len(planes) == 1 else _to_rgb(*planes)
+    channels = planes if len(planes) == 1 else np.stack(rgb(*planes))
     if channels.min() < 0 or channels.max() > 255:
         raise DamagedFileError("a decoded colour lies outside 0 ... 255; get a good copy of the file")
     return np.ascontiguousarray(np.moveaxis(channels, 0, 2)).astype(np.uint8)
 
 
-def _to_rgb(y: NDArray[np.int32], co: NDArray[np.int32], cg: NDArray[np.int32]) -> NDArray[np.int32]:
+def rgb(y: Channel, co: Channel, cg: Channel) -> tuple[Channel, Channel, Channel]:
+    """Mirror image of `ycocg`."""
     middle = y - (cg >> 1)
     blue = middle - (co >> 1)
-    return np.stack([blue + co, cg + middle, blue])
+    return blue + co, cg + middle, blue

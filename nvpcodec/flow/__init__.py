@@ -36,6 +36,7 @@ from nvpcodec.flow.normalization import ActNorm, BatchNorm, DiagonalScale
 from nvpcodec.flow.partitions import Channels, Learned, Masked, Opposite, halves
 from nvpcodec.flow.pixels import Logit, Rescale
 from nvpcodec.flow.presets import PRESETS, flowpp, glow, nice, realnvp
+from nvpcodec.flow.saved import build, load, save
 from nvpcodec.flow.squeeze import Squeeze, squeeze, unsqueeze
 
 __all__ = [
@@ -73,18 +74,21 @@ __all__ = [
     "VariationalDequantization",
     "alternating",
     "bits_per_dim",
+    "build",
     "channelwise",
     "checkerboard",
     "couple",
     "flowpp",
     "glow",
     "halves",
+    "load",
     "logistic_log_density",
     "logistic_log_mass",
     "nice",
     "normal_log_density",
     "random_mask",
     "realnvp",
+    "save",
     "squeeze",
     "uncouple",
     "unsqueeze",

@@ -86,9 +86,11 @@ class Trainer:
         """Bits/dim of the EMA weights."""
         live = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.model.load_state_dict(self.ema)
+        self.model.eval()
         with torch.no_grad():
             parts = [bits_per_dim(self.model, p.to(self.device)) * len(p) for p in torch.split(planes, batch)]
         self.model.load_state_dict(live)
+        self.model.train()
         return float(sum(parts)) / len(planes)
 
     def state(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from nvpcodec.train.coupling_model import CouplingModel
 from nvpcodec.train.data import batches, find_images, is_validation, load_rgb, rgb_to_planes, validation_crops
 from nvpcodec.train.export import export_phase
 from nvpcodec.train.export_coupling import export_coupling
+from nvpcodec.train.flow_model import FlowModel, write_flow
 from nvpcodec.train.loop import Schedule, Trainer, run_loop
 from nvpcodec.train.phase_model import PhaseModel
 
@@ -25,15 +26,34 @@ SHAPED_IMAGES = 120
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind of model is built from its configuration's fields, and exported given a few training
-    images.
+    """How a kind of model is built from its configuration, and written to a folder under a name, given a few
+    training images.
     """
 
-    build: Callable[..., nn.Module]
-    export: Callable[[nn.Module, list[Tensor]], Model]
+    build: Callable[[TrainingConfig], nn.Module]
+    write: Callable[[nn.Module, list[Tensor], Path, str], Path]
 
 
-KINDS = {"phase": Kind(PhaseModel, export_phase), "realnvp": Kind(CouplingModel, export_coupling)}
+def _coding(
+    model: Callable[..., nn.Module], kind: str, export: Callable[[nn.Module, list[Tensor]], Model]
+) -> Kind:
+    """A kind that has an integer twin."""
+    return Kind(
+        build=lambda config: model(CONFIGS[kind](**config.model), dtype=torch.bfloat16),
+        write=lambda trained, images, folder, name: save(export(trained, images), folder, name),
+    )
+
+
+def _build_flow(config: TrainingConfig) -> nn.Module:
+    sizes = dict(config.model)
+    return FlowModel(sizes.pop("preset", ""), config.training.crop, sizes)
+
+
+KINDS = {
+    "phase": _coding(PhaseModel, "phase", export_phase),
+    "realnvp": _coding(CouplingModel, "realnvp", export_coupling),
+    "flow": Kind(_build_flow, write_flow),
+}
 
 
 def run(
@@ -101,14 +121,13 @@ def _trainer(config: TrainingConfig, device: torch.device) -> Trainer:
         ema=plan.ema,
         quantize_after=plan.quantize_after,
     )
-    model = KINDS[config.kind].build(CONFIGS[config.kind](**config.model), dtype=torch.bfloat16)
-    return Trainer(model, schedule, device)
+    return Trainer(KINDS[config.kind].build(config), schedule, device)
 
 
 def _export(config: TrainingConfig, trainer: Trainer, images: Sequence[Tensor], folder: Path) -> Path:
-    """The EMA weights as an integer model."""
+    """The EMA weights as a file: an integer model, where the kind has one."""
     trainer.model.load_state_dict(trainer.ema)
     shown = [rgb_to_planes(image) for image in images[:: -(-len(images) // SHAPED_IMAGES)]]
-    path = save(KINDS[config.kind].export(trainer.model.cpu(), shown), folder, config.name)
+    path = KINDS[config.kind].write(trainer.model.cpu(), shown, folder, config.name)
     print(f"wrote {path}", file=sys.stderr)
     return path

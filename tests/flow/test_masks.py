@@ -78,7 +78,7 @@ def test_a_learned_mask_follows_its_scores() -> None:
         mask.scores.copy_(torch.tensor([0.3, -1.0, 2.0, 0.1]))
     assert mask.weights().tolist() == [1, 0, 1, 0]
     kept, changed = mask.split(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
-    mask.join(kept, 3 * changed).sum().backward()
+    mask.join(kept, 3 * changed).sum().backward()  # type: ignore[no-untyped-call]
     assert mask.scores.grad is not None
     assert (mask.scores.grad > 0).all()  # each value would add to the sum if it were changed more
 

@@ -12,6 +12,7 @@ from nvpcodec.flow import (
     MLP,
     ActNorm,
     AffineHead,
+    Bijection,
     Channels,
     Coupling,
     DiagonalScale,
@@ -29,7 +30,8 @@ from tests.flow.helpers import batch, check_flow, stirred
 
 def small() -> Flow:
     torch.manual_seed(1)
-    layers = [Squeeze(), InvertibleConv(8), FactorOut(8), Squeeze(), ActNorm(16), FactorOut(16)]
+    layers: list[Bijection | FactorOut] = [Squeeze(), InvertibleConv(8), FactorOut(8)]
+    layers += [Squeeze(), ActNorm(16), FactorOut(16)]
     return stirred(Flow((2, 8, 4), layers))
 
 
