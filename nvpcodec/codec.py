@@ -8,10 +8,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from nvpcodec import colour, container, exact, plain, zoo
+from nvpcodec import colour, container, exact, flow_payload, plain, zoo
 from nvpcodec.container import Container, RegionPart
 from nvpcodec.coupling_coder import CouplingCoder
-from nvpcodec.errors import DamagedFileError, UnsupportedImageError
+from nvpcodec.errors import DamagedFileError, FormatError, UnsupportedImageError
 from nvpcodec.model import Model
 from nvpcodec.options import Options
 from nvpcodec.phase_coder import phase_coder
@@ -34,7 +34,9 @@ _preparing = threading.Lock()
 
 
 class RegionCoder(Protocol):
-    """One model on one device."""
+    """One model on one device; `coarse_first` if what is decoded first is a smaller image."""
+
+    coarse_first: bool
 
     def encode(self, planes: Ints) -> tuple[bytes, Accounts]: ...
     def decode(self, payload: bytes, planes: int, height: int, width: int) -> Ints: ...
@@ -77,7 +79,7 @@ def encode_with_report(image: Image, options: Options, progress: Progress = unhe
         parts.append(part)
         accounts.append(account)
         progress(len(parts), len(regions))
-    uses_flow = any(part.mode == container.MODE_FLOW for part in parts)
+    uses_flow = any(part.mode in container.FLOW_MODES for part in parts)
     data = container.write(
         Container(
             kind=int(image.kind),
@@ -105,19 +107,14 @@ def decode_image(data: bytes, options: Options, progress: Progress = unheard) ->
     """
     file = container.parse(data, max_samples=options.max_samples)
     check_size(file.width, file.height, options.max_pixels)
-    coder = None
-    if file.model_id is not None:
-        coder = _ready_coder(zoo.by_id(file.model_id, options.model), options.device)
+    coder = find_coder(file.model_id, options)
     kind = Kind(file.kind)
     channels = container.CHANNELS[file.kind]
     samples = np.empty((file.height, file.width, channels), np.uint16 if file.bit_depth == 16 else np.uint8)
     cells = cut(file.height, file.width, file.region_height, file.region_width)
     for done, (region, part) in enumerate(zip(cells, file.regions, strict=True), 1):
         shape = (*region.shape, channels)
-        if part.mode == container.MODE_FLOW and coder is not None:
-            samples[region.window] = _decode_flow(part.payload, shape, kind, coder)
-        else:
-            samples[region.window] = plain.decode(part.mode, part.payload, shape, file.bit_depth)
+        samples[region.window] = decode_region(part, shape, kind, file.bit_depth, coder)
         progress(done, len(file.regions))
     if (computed := _pixel_checksum(samples)) != file.pixel_checksum:
         raise DamagedFileError(
@@ -125,6 +122,40 @@ def decode_image(data: bytes, options: Options, progress: Progress = unheard) ->
             "get a good copy of the file"
         )
     return image_from_side_data(samples, kind, file.side_data)
+
+
+def find_coder(model_id: bytes | None, options: Options) -> RegionCoder | None:
+    """The coder that a file's flow regions need; None for a file that names no model.
+
+    Raises
+    ------
+    UnknownModelError, ModelError, DeviceError
+        It cannot be had.
+    """
+    if model_id is None:
+        return None
+    return _ready_coder(zoo.by_id(model_id, options.model), options.device)
+
+
+def decode_region(
+    part: RegionPart, shape: tuple[int, int, int], kind: Kind, bit_depth: int, coder: RegionCoder | None
+) -> Samples:
+    """The samples of a region of `shape` (h, w, c).
+
+    Raises
+    ------
+    FormatError
+        The mode does not go with the model; DamagedFileError for a payload that no encoder writes.
+    """
+    if part.mode in container.FLOW_MODES and coder is not None:
+        return _decode_flow(part, shape, kind, coder)
+    return plain.decode(part.mode, part.payload, shape, bit_depth)
+
+
+def check_flow_mode(mode: int, coder: RegionCoder) -> None:
+    """Refuse a mode that is not defined for the coder's kind of model, with FormatError."""
+    if mode not in (container.MODE_FLOW, _flow_mode(coder)):
+        raise FormatError(f"region mode {mode} does not go with the file's model; get a good copy")
 
 
 def _encode_region(
@@ -157,32 +188,35 @@ def _plain_part(samples: Samples, bit_depth: int) -> tuple[RegionPart, Accounts]
 
 
 def _encode_flow(samples: Samples, kind: Kind, coder: RegionCoder) -> tuple[RegionPart, Accounts]:
-    """Colours through the flow; in front of them alpha, coded plainly."""
-    alpha = b""
+    """Colours through the flow, alpha coded plainly."""
+    alpha = None
     if kind in ALPHA_KINDS:
-        mode, payload = plain.encode(np.ascontiguousarray(samples[..., -1:]), 8)
-        alpha = bytes([mode]) + container.varint_to_bytes(len(payload)) + payload
+        alpha = RegionPart(*plain.encode(np.ascontiguousarray(samples[..., -1:]), 8))
         samples = samples[..., :-1]
-    payload, accounts = coder.encode(colour.to_planes(samples.astype(np.uint8, copy=False)))
-    side_bits = accounts.side_bits + 8 * len(alpha)
+    colours, accounts = coder.encode(colour.to_planes(samples.astype(np.uint8, copy=False)))
+    mode = _flow_mode(coder)
+    payload = flow_payload.join(mode, colours, alpha)
+    side_bits = accounts.side_bits + 8 * (len(payload) - len(colours))
     accounts = Accounts(
         accounts.theory_bits, accounts.initial_bits, accounts.stack_bits, side_bits, accounts.seconds
     )
-    return RegionPart(container.MODE_FLOW, alpha + payload), accounts
+    return RegionPart(mode, payload), accounts
 
 
-def _decode_flow(payload: bytes, shape: tuple[int, int, int], kind: Kind, coder: RegionCoder) -> Samples:
+def _flow_mode(coder: RegionCoder) -> int:
+    """The mode that regions are written in."""
+    return container.MODE_FLOW_TOP_FIRST if coder.coarse_first else container.MODE_FLOW
+
+
+def _decode_flow(part: RegionPart, shape: tuple[int, int, int], kind: Kind, coder: RegionCoder) -> Samples:
     height, width, channels = shape
-    if kind not in ALPHA_KINDS:
-        return colour.from_planes(coder.decode(payload, channels, height, width))
-    if not payload:
-        raise DamagedFileError("a region with alpha is empty; get a good copy of the file")
-    length, start = container.varint_from_bytes(payload, 1)
-    if start + length > len(payload):
-        raise DamagedFileError("the alpha of a region goes beyond its end; get a good copy of the file")
-    alpha = plain.decode(payload[0], payload[start : start + length], (height, width, 1), 8)
-    colours = colour.from_planes(coder.decode(payload[start + length :], channels - 1, height, width))
-    return np.concatenate([colours, alpha], 2)
+    check_flow_mode(part.mode, coder)
+    has_alpha = kind in ALPHA_KINDS
+    coded, alpha = flow_payload.split(part.mode, part.payload, has_alpha=has_alpha)
+    colours = colour.from_planes(coder.decode(coded, channels - has_alpha, height, width))
+    if alpha is None:
+        return colours
+    return np.concatenate([colours, plain.decode(alpha.mode, alpha.payload, (height, width, 1), 8)], 2)
 
 
 def _ready_coder(model: Model, device: str) -> RegionCoder:

@@ -33,8 +33,9 @@ BIT_DEPTHS = {GREY: (8, 16), GREY_ALPHA: (8, 16), RGB: (8, 16), RGBA: (8, 16), P
 #: Kinds whose regions a flow can code, at 8 bits.
 FLOW_KINDS = frozenset({GREY, GREY_ALPHA, RGB, RGBA})
 
-MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_FLOW = 0, 1, 2, 16
-MODES = frozenset({MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_FLOW})
+MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_FLOW, MODE_FLOW_TOP_FIRST = 0, 1, 2, 16, 17
+FLOW_MODES = frozenset({MODE_FLOW, MODE_FLOW_TOP_FIRST})
+MODES = frozenset({MODE_STORED, MODE_DEFLATE, MODE_LZMA}) | FLOW_MODES
 
 MAX_DIMENSION = 2**31 - 1
 MAX_REGIONS = 2**20
@@ -62,8 +63,9 @@ class Container:
 
     ``region_height`` and ``region_width`` are those of the grid's full cells, at most ``height`` and
     ``width``; ``regions`` are the cells in raster order, the last row and column holding what is left.
-    ``model_id`` (8 bytes) is there exactly if a region's mode is ``MODE_FLOW``.  ``pixel_checksum`` is
-    ``checksum`` of the decoded samples: (height, width, channels) in C order, uint8 or little-endian uint16.
+    ``model_id`` (8 bytes) is there exactly if a region's mode is one of ``FLOW_MODES``.  ``pixel_checksum``
+    is ``checksum`` of the decoded samples: (height, width, channels) in C order, uint8 or little-endian
+    uint16.
     """
 
     kind: int
@@ -332,7 +334,7 @@ def _header_from_bytes(view: memoryview) -> Header:
     side_bytes = reader.varint()
     count = _region_count(width, height, region_height, region_width)
     regions = reader.region_table(count)
-    flow = any(region.mode == MODE_FLOW for region in regions)
+    flow = any(region.mode in FLOW_MODES for region in regions)
     model_id = reader.take(MODEL_ID_BYTES) if flow else None
     depth_code = form >> _KIND_BITS
     return Header(
@@ -435,7 +437,7 @@ def _check_regions(header: Header) -> None:
         raise FormatError(f"region mode {min(reserved)} is reserved; use a newer nvpcodec")
     if max(header.side_bytes, *(region.payload_bytes for region in header.regions)) > MAX_LENGTH:
         raise FormatError(f"a part of the file is longer than the format's {MAX_LENGTH} bytes")
-    uses_flow = any(region.mode == MODE_FLOW for region in header.regions)
+    uses_flow = any(region.mode in FLOW_MODES for region in header.regions)
     if uses_flow and (header.kind not in FLOW_KINDS or header.bit_depth != 8):
         raise FormatError("flow regions hold grey or colour samples of 8 bits; this image has others")
     if uses_flow != (header.model_id is not None):

@@ -17,6 +17,8 @@ from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
 class CouplingCoder:
     """Codes planes Y, Co, Cg or a single grey one."""
 
+    coarse_first = False
+
     def __init__(self, model: Model, device: torch.device) -> None:
         self._flow = CouplingFlow(model, device, find_lowering(model, device))
 

@@ -15,6 +15,7 @@ _MODES = {
     container.MODE_DEFLATE: "deflate",
     container.MODE_LZMA: "lzma",
     container.MODE_FLOW: "flow",
+    container.MODE_FLOW_TOP_FIRST: "flow",
 }
 _WEIGHTS = Path(__file__).with_name("weights")
 

@@ -60,6 +60,8 @@ def growth_of(first: bytes) -> int:
 class PhaseCoder:
     """Codes planes Y, Co, Cg or a single grey one."""
 
+    coarse_first = True
+
     def __init__(self, flow: PhaseFlow, table: BaseTable, device: torch.device) -> None:
         self._flow = flow
         self._table = table
@@ -119,8 +121,9 @@ class PhaseCoder:
         return images
 
     def decode_scale(self, stack: Stack, growth: int, planes: int, size: tuple[int, int], scale: int) -> Ints:
-        """int32 planes (P, h, w) of a scale of the one image on the stack: its pixels in rows and columns that
-        are multiples of 2^scale, or those of its coarsest scale. What finer scales need stays on the stack.
+        """int32 planes (P, h, w) of a scale of the one image on the stack: its pixels in rows and columns
+        that are multiples of 2^scale, or those of its coarsest scale. What finer scales need stays on the
+        stack.
 
         Raises
         ------

@@ -66,12 +66,16 @@ class PhaseFlow:
         self.config = config
         self._layers = layers
 
-    def walk(self, height: int, width: int, planes: int, coarsest: Tensor, code: Coder) -> Tensor:
-        """Planes (1, P, H, W) from the plainly stored scale up, each value asked of `code`."""
+    def walk(
+        self, height: int, width: int, planes: int, coarsest: Tensor, code: Coder, last: int = 0
+    ) -> Tensor:
+        """Planes (1, P, h, w) of scale `last` of a region, from the plainly stored scale up, each value asked
+        of `code`.
+        """
         sizes = scale_sizes(height, width)
         remaining = planes * (height * width - sizes[-1][0] * sizes[-1][1])
         x, handed = coarsest, None
-        for level in reversed(range(len(sizes) - 1)):
+        for level in reversed(range(last, len(sizes) - 1)):
             step = _Level(self, level, sizes[level], planes, remaining, code)
             x, handed = step.run(x, handed)
             remaining = step.remaining

@@ -10,7 +10,7 @@ bits back coding").
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import constriction
@@ -22,9 +22,20 @@ from nvpcodec.errors import DamagedFileError
 Ints = NDArray[np.int32]
 
 #: Largest range of one symbol; constriction's probabilities have 24 bits.
-MAX_RANGE = 1 << 24
+FLAG_BITS = 24
+MAX_RANGE = 1 << FLAG_BITS
+
+WORD_BITS = 32
+#: While the state holds 33 bits no pop has missed a word.
+SPARE_BITS = 64
+#: What rounding may take of the stack at each pop: 1 bit and log2(1 + 2^-8).
+LOST_BITS = 1.01
+#: Fewest words that are fetched at once.
+FETCHED_WORDS = 1024
 
 _UNIFORM = constriction.stream.model.Uniform()
+#: False owns the first 2^24 - mass integers, True the rest: a mass of 2^24 is a float64, so nothing is rounded.
+_FLAG = constriction.stream.model.Bernoulli(perfect=False)
 
 
 @dataclass
@@ -35,13 +46,23 @@ class Ledger:
     initial_bits: float = 0.0
 
 
-class Stack:
-    """Last in, first out. Ranges lie in 1 ... 2^24; a symbol of range 1 costs nothing and is not coded."""
+#: The words that lie under those fetched so far, the top last: at least so many, or all that there are.
+Fetch = Callable[[int], NDArray[np.uint32]]
 
-    def __init__(self, words: NDArray[np.uint32] | None = None) -> None:
+
+class Stack:
+    """Last in, first out. Ranges lie in 1 ... 2^24; a symbol of range 1 costs nothing and is not coded.
+
+    With `fetch`, the stack knows its top only and has the words below brought before a pop can need them.
+    All pops give what they would give on the whole stack.
+    """
+
+    def __init__(self, words: NDArray[np.uint32] | None = None, fetch: Fetch | None = None) -> None:
         self._coder = (
             constriction.stream.stack.AnsCoder(words) if words is not None and len(words) else _empty()
         )
+        self._fetch = fetch
+        self._fetched = 0
         self.ledger = Ledger()
 
     def push(self, values: Ints, total: int) -> None:
@@ -54,7 +75,7 @@ class Stack:
         """Mirror image of `push`."""
         if total == 1 or not count:
             return np.zeros(count, np.int32)
-        self._account_for_pop(math.log2(total) * count)
+        self._account_for_pop(math.log2(total) * count, count)
         values: Ints = self._coder.decode(constriction.stream.model.Uniform(total), count)
         return values
 
@@ -70,9 +91,24 @@ class Stack:
         values = np.zeros(len(totals), np.int32)
         coded = totals > 1
         if coded.any():
-            self._account_for_pop(float(np.log2(totals).sum()))
+            self._account_for_pop(float(np.log2(totals).sum()), len(totals))
             values[coded] = self._coder.decode(_UNIFORM, totals[coded])
         return values
+
+    def push_flags(self, flags: NDArray[np.bool_], masses: NDArray[np.int64]) -> None:
+        """Push flags, the last one first; each is True with masses[i], 1 to 2^24 - 1, of `MAX_RANGE`."""
+        if len(flags):
+            own = np.where(flags, masses, MAX_RANGE - masses)
+            self.ledger.content_bits += float((FLAG_BITS - np.log2(own)).sum())
+            self._coder.encode_reverse(flags.astype(np.int32), _FLAG, masses / MAX_RANGE)
+
+    def pop_flags(self, masses: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Mirror image of `push_flags`."""
+        if not len(masses):
+            return np.zeros(0, np.bool_)
+        self._bring((FLAG_BITS + LOST_BITS) * len(masses) + SPARE_BITS)
+        flags: NDArray[np.bool_] = self._coder.decode(_FLAG, masses / MAX_RANGE).astype(np.bool_)
+        return flags
 
     def exchange(self, starts: Ints, masses: Ints, total: int, chunks: Iterable[slice]) -> None:
         """Bits-back: pop r from [0, mass), push start + r in [0, total), chunk by chunk.
@@ -83,15 +119,30 @@ class Stack:
             mass = masses[chunk]
             self.push(starts[chunk] + self.pop_each(mass), total)
 
-    def _account_for_pop(self, wanted: float) -> None:
+    def _account_for_pop(self, wanted: float, count: int) -> None:
         """Popping takes its bits off what the encoding is worth; those that are not there are initial
         bits.
         """
+        # Shares of 2^24 are rounded down, and so is the state, which is 2^32 or more: a symbol may take more
+        # bits than its range says.
+        self._bring(wanted + LOST_BITS * count + SPARE_BITS)
         self.ledger.initial_bits += max(0.0, wanted - self.bits())
         self.ledger.content_bits -= wanted
 
+    def _bring(self, bits: float) -> None:
+        """Fetch until so many bits are here, or everything is."""
+        while self._fetch is not None and self.bits() < bits:
+            missing = math.ceil((bits - self.bits()) / WORD_BITS)
+            words = self._fetch(max(missing, FETCHED_WORDS, self._fetched // 2))
+            self._fetched += len(words)
+            if not len(words):
+                self._fetch = None
+            else:
+                words = np.concatenate([words, self.words()])
+                self._coder = constriction.stream.stack.AnsCoder(words)
+
     def bits(self) -> int:
-        """Bits on the stack."""
+        """Bits on the stack, of what is here of it."""
         return int(self._coder.num_valid_bits())
 
     def words(self) -> NDArray[np.uint32]:
@@ -128,6 +179,32 @@ def from_bytes(data: bytes) -> Stack:
 def to_bytes(stack: Stack) -> bytes:
     """Little-endian words without the zero bytes at the end."""
     return stack.words().astype("<u4").tobytes().rstrip(b"\0")
+
+
+def from_top(read: Callable[[int, int], bytes], length: int) -> Stack:
+    """The stack of `length` bytes whose reversed bytes are read(0, length), read as far as pops need them.
+
+    Raises
+    ------
+    DamagedFileError
+        Now or at a pop: as for `from_bytes`.
+    """
+    at = 0
+
+    def fetch(count: int) -> NDArray[np.uint32]:
+        nonlocal at
+        if at == length:
+            return np.zeros(0, np.uint32)
+        # The bytes of the top word that are zero are not in the file.
+        padding = -length % 4 if at == 0 else 0
+        end = min(length, at + 4 * count - padding)
+        data = read(at, end)
+        if at == 0 and data.startswith(b"\0"):
+            raise DamagedFileError("the coded data begins with a zero byte; get a good copy of the file")
+        at = end
+        return np.frombuffer(data[::-1] + bytes(padding), "<u4").astype(np.uint32)
+
+    return Stack(fetch=fetch)
 
 
 def growing_chunks(before: int, count: int, growth: int) -> list[slice]:

@@ -12,10 +12,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from nvpcodec import codec, container, exact, regions, zoo
+from nvpcodec import codec, container, exact, flow_payload, regions, zoo
 from nvpcodec.codec import decode_image, encode_image, encode_with_report
-from nvpcodec.container import MODE_FLOW, MODE_STORED
-from nvpcodec.errors import DamagedFileError, NvpError, UnknownModelError, UnsupportedImageError
+from nvpcodec.container import FLOW_MODES, MODE_FLOW, MODE_FLOW_TOP_FIRST, MODE_STORED
+from nvpcodec.errors import (
+    DamagedFileError,
+    FormatError,
+    NvpError,
+    UnknownModelError,
+    UnsupportedImageError,
+)
 from nvpcodec.options import Options
 from nvpcodec.pixels import Image, Kind
 from tests import helpers
@@ -76,7 +82,7 @@ def test_sampled_sizes_through_the_flow(height: int, width: int, monkeypatch: py
     forced_flow(monkeypatch)
     kind = KINDS[(height + width) % 4]
     data = assert_comes_back(shaded(height, kind, height, width), small_options())
-    assert container.parse(data).regions[0].mode == MODE_FLOW
+    assert container.parse(data).regions[0].mode == MODE_FLOW_TOP_FIRST
 
 
 @pytest.mark.parametrize("length", range(1, 71))
@@ -97,7 +103,8 @@ def test_photographs(model: str, kind: Kind) -> None:
 @pytest.mark.parametrize("model", zoo.CURRENT)
 def test_shipped_models_serve_photographs(model: str) -> None:
     data = assert_comes_back(photograph("chelsea.png", Kind.RGB, 60, 80, 128, 128), options(model))
-    assert container.parse(data).regions[0].mode == MODE_FLOW
+    coarse_first = zoo.by_name(model).kind == "phase"
+    assert container.parse(data).regions[0].mode == (MODE_FLOW_TOP_FIRST if coarse_first else MODE_FLOW)
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -136,7 +143,7 @@ def test_what_a_flow_cannot_take_is_coded_plainly(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(codec, "_coder", lambda *_: Refusing())
     data = assert_comes_back(photograph("coffee.png", Kind.RGB, 60, 80, 75, 90), small_options())
-    assert container.parse(data).regions[0].mode != MODE_FLOW
+    assert container.parse(data).regions[0].mode not in FLOW_MODES
 
 
 @pytest.mark.parametrize("name", ["disc", "sign"])
@@ -225,10 +232,10 @@ def flow_file(monkeypatch: pytest.MonkeyPatch, kind: Kind) -> tuple[Image, bytes
         return image, encode_image(image, small_options())
 
 
-def with_payload(data: bytes, payload: bytes) -> bytes:
+def with_payload(data: bytes, payload: bytes, mode: int = MODE_FLOW_TOP_FIRST) -> bytes:
     """The file with another payload and right checksums."""
     file = container.parse(data)
-    return container.write(replace(file, regions=(container.RegionPart(MODE_FLOW, payload),)))
+    return container.write(replace(file, regions=(container.RegionPart(mode, payload),)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -250,6 +257,24 @@ def test_hostile_payloads_are_refused_or_harmless(kind: Kind, monkeypatch: pytes
         except NvpError:
             refused += 1
     assert refused >= len(hostile) - 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_with_the_bottom_first_are_read(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mode 16, as files had it before."""
+    image, data = flow_file(monkeypatch, kind)
+    part = container.parse(data).regions[0]
+    parts = flow_payload.split(part.mode, part.payload, has_alpha=kind in codec.ALPHA_KINDS)
+    payload = flow_payload.join(MODE_FLOW, *parts)
+    assert payload != part.payload
+    assert decode_image(with_payload(data, payload, MODE_FLOW), small_options()).equals(image)
+
+
+def test_the_top_comes_first_with_one_kind_of_model_only() -> None:
+    data = encode_image(photograph("chelsea.png", Kind.RGB, 60, 80, 64, 64), options("realnvp"))
+    wrong = with_payload(data, container.parse(data).regions[0].payload)
+    with pytest.raises(FormatError, match="does not go with"):
+        decode_image(wrong, Options(device="cpu"))
 
 
 def test_a_wrong_pixel_checksum_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

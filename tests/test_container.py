@@ -60,7 +60,7 @@ def containers(draw: st.DrawFn) -> Container:
     modes = container.MODES if kind in container.FLOW_KINDS and bit_depth == 8 else {0, 1, 2}
     part = st.builds(RegionPart, st.sampled_from(sorted(modes)), st.binary(max_size=20))
     regions = tuple(draw(st.lists(part, min_size=count, max_size=count)))
-    flow = any(region.mode == container.MODE_FLOW for region in regions)
+    flow = any(region.mode in container.FLOW_MODES for region in regions)
     return Container(
         kind=kind,
         bit_depth=bit_depth,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvpcodec.errors import DamagedFileError
-from nvpcodec.stack import MAX_RANGE, Ints, Stack, from_bytes, growing_chunks, to_bytes
+from nvpcodec.stack import MAX_RANGE, Ints, Stack, from_bytes, from_top, growing_chunks, to_bytes
 
 RANGES = [1, 2, 3, 255, 256, 257, 65535, 65536, (1 << 24) - 1, MAX_RANGE]
 
@@ -177,3 +178,39 @@ def test_zero_bytes_at_the_end_are_refused(zeros: int) -> None:
 def test_what_is_left_is_refused() -> None:
     with pytest.raises(DamagedFileError, match="after the last pixel"):
         filled(count=1).require_empty()
+
+
+def read_counted(data: bytes, read_to: list[int]) -> Callable[[int, int], bytes]:
+    def read(start: int, stop: int) -> bytes:
+        read_to.append(stop)
+        return data[start:stop]
+
+    return read
+
+
+@pytest.mark.parametrize("odd", range(4))
+def test_a_stack_of_which_only_the_top_is_known(odd: int) -> None:
+    """Pops and pushes give what they give on the whole stack, and no more is read than they may need."""
+    generator = np.random.default_rng(odd)
+    data = generator.integers(1, 256, 40_000 + odd).astype(np.uint8).tobytes()
+    whole, read_to = from_bytes(data), [0]
+    top = from_top(read_counted(data[::-1], read_to), len(data))
+    for step in range(60):
+        total = int(generator.choice([2, 72, 511, 65536, 2**24 - 1]))
+        popped = top.pop(40, total)
+        assert np.array_equal(popped, whole.pop(40, total))
+        totals = generator.integers(1, 3000, 30).astype(np.int32)
+        assert np.array_equal(top.pop_each(totals), whole.pop_each(totals))
+        if step % 2:
+            top.push(popped, total)
+            whole.push(popped, total)
+    assert max(read_to) < len(data) // 2
+    assert np.array_equal(top.pop(30_000, 65536), whole.pop(30_000, 65536))
+    assert max(read_to) == len(data)
+    assert np.array_equal(top.words(), whole.words())
+    top.require_empty()
+
+
+def test_a_top_that_is_a_zero_byte_is_refused() -> None:
+    with pytest.raises(DamagedFileError, match="zero byte"):
+        from_top(lambda start, stop: b"\0abc"[start:stop], 4).pop(1, 256)
