@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from nvpcodec.errors import InputError, OutputError, OutputExistsError
 
@@ -75,16 +78,38 @@ def write(path: Path, data: bytes, *, overwrite: bool) -> None:
         if _is_special(path):
             path.write_bytes(data)
         else:
-            _write_and_rename(Path(os.path.realpath(path)), data)
+            with _renamed(Path(os.path.realpath(path))) as stream:
+                stream.write(data)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {_reason(error)}") from error
 
 
-def _write_and_rename(path: Path, data: bytes) -> None:
+@contextmanager
+def writing(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """A stream beside ``path`` that becomes the file there when all of it has been written, or else vanishes.
+
+    Raises
+    ------
+    OutputExistsError, OutputError
+        As for ``write``; OutputError also for a device or a pipe. An OSError of the body counts as one of the
+        stream.
+    """
+    check_target(path, overwrite=overwrite)
+    if _is_special(path):
+        raise OutputError(f"{path} is no regular file; choose another name")
+    try:
+        with _renamed(Path(os.path.realpath(path))) as stream:
+            yield stream
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {_reason(error)}") from error
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{secrets.token_hex(8)}.nvpcodec-part")
     try:
         with temporary.open("xb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             # Without this a crash soon after the rename could leave an empty file under the good name.
             os.fsync(stream.fileno())

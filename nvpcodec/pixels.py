@@ -247,9 +247,24 @@ def side_data_to_bytes(image: Image) -> bytes:
     Raises
     ------
     UnsupportedImageError
-        The records have more than ``MAX_SIDE_BYTES`` bytes.
+        As for ``pack_records``.
     """
-    records = b"".join(_record_to_bytes(tag, content) for tag, content in _records_of(image))
+    return pack_records(records_to_bytes(image))
+
+
+def records_to_bytes(image: Image) -> bytes:
+    """The records of ``image``, one after another."""
+    return b"".join(_record_to_bytes(tag, content) for tag, content in _records_of(image))
+
+
+def pack_records(records: bytes) -> bytes:
+    """Records as side data, deflated where that is shorter.
+
+    Raises
+    ------
+    UnsupportedImageError
+        They have more than ``MAX_SIDE_BYTES`` bytes.
+    """
     if not records:
         return b""
     if len(records) > MAX_SIDE_BYTES:
@@ -277,8 +292,13 @@ def image_from_side_data(samples: Samples, kind: Kind, side_data: bytes) -> Imag
     FormatError
         It holds a record of a kind that this program does not know.
     """
+    return image_from_records(samples, kind, unpack_records(side_data))
+
+
+def image_from_records(samples: Samples, kind: Kind, records: bytes) -> Image:
+    """Like ``image_from_side_data``, but for side data that have been unpacked."""
     contents: dict[Tag, list[bytes]] = {}
-    for tag, content in _parse_records(_unpack(side_data)):
+    for tag, content in _parse_records(records):
         contents.setdefault(tag, []).append(content)
 
     def single(tag: Tag) -> bytes | None:
@@ -301,7 +321,7 @@ def image_from_side_data(samples: Samples, kind: Kind, side_data: bytes) -> Imag
 
 def side_data_sizes(side_data: bytes) -> list[tuple[Tag, int]]:
     """(tag, bytes of content) of each record, as ``image_from_side_data`` would meet them."""
-    return [(tag, len(content)) for tag, content in _parse_records(_unpack(side_data))]
+    return [(tag, len(content)) for tag, content in _parse_records(unpack_records(side_data))]
 
 
 def _records_of(image: Image) -> Iterator[tuple[Tag, bytes]]:
@@ -340,8 +360,14 @@ def _text_from_bytes(content: bytes) -> Text:
     return Text(keyword, text, language, translated)
 
 
-def _unpack(side_data: bytes) -> bytes:
-    """The records as bytes."""
+def unpack_records(side_data: bytes) -> bytes:
+    """Mirror image of ``pack_records``.
+
+    Raises
+    ------
+    FormatError
+        The coding is reserved, or there are too many bytes; DamagedFileError if it breaks its own rules.
+    """
     if not side_data:
         return b""
     if side_data[0] not in (PLAIN, DEFLATED):
