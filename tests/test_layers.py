@@ -14,8 +14,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "nvpcodec"
-HEAVY = ("numpy", "torch", "constriction", "safetensors", "PIL", "nvpcodec.codec", "nvpcodec.train")
-USERS = {"constriction": {"stack.py"}, "click": {"cli/"}}  # third-party packages that stay in one place
+HEAVY = ("numpy", "torch", "constriction", "fsspec", "safetensors", "PIL", "nvpcodec.codec", "nvpcodec.train")
+USERS = {
+    "constriction": {"stack.py"},
+    "click": {"cli/"},
+    "fsspec": {"urls.py"},
+    "numcodecs": {"integrations/"},
+    "zarr": {"integrations/"},
+}  # third-party packages that stay in one place
 
 
 def layers() -> list[str]:
