@@ -3,9 +3,7 @@
     mean  = predicted mean + sum_j c_j d_j          c_j in 2^-8, d_j the regressors of the prediction
     scale = predicted scale + correction            one correction for each twelfth of the scale indices
 
-The fit is weighted least squares on what the network left over. Its sums are sums of integers below 2^53,
-exact in float64 in any order, and its elimination uses single correctly rounded operations only, so that
-every machine finds the same coefficients.
+`fit_search` is how the encoder finds them.
 """
 
 from dataclasses import dataclass
@@ -37,11 +35,6 @@ MAX_COEFFICIENT_SUM = (FLOAT32_EXACT - 64) // REGRESSOR_MAGNITUDE
 BUCKET = 6
 BUCKETS = SCALES // BUCKET
 CORRECTION_MIN, CORRECTIONS = -8, 16
-TRIED_CORRECTIONS = range(-5, 6)
-
-SAMPLED_PIXELS = 1 << 15
-COSTED_PIXELS = 1 << 13
-MAX_WEIGHT = 255
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,7 @@ class Fit:
     corrections: Ints
 
     def apply(self, prediction: Prediction, regressors: Regressors) -> Distribution:
-        return self.corrected(prediction, _moved_mean(prediction, regressors, self.coefficients))
+        return self.corrected(prediction, moved_mean(prediction, regressors, self.coefficients))
 
     def corrected(self, prediction: Prediction, mean: Ints) -> Distribution:
         """The distributions around means that hold the linear part already."""
@@ -66,7 +59,7 @@ class Fit:
 
 def plain_distribution(prediction: Prediction) -> Distribution:
     """The distribution of a phase that is not fitted."""
-    return Distribution(_plain_mean(prediction), flat_ints(prediction.scale), *prediction.legal)
+    return Distribution(plain_mean(prediction), flat_ints(prediction.scale), *prediction.legal)
 
 
 def is_fitted(prediction: Prediction) -> bool:
@@ -79,30 +72,11 @@ def flat_ints(x: Tensor) -> Ints:
     return values
 
 
-def estimate(
-    prediction: Prediction, regressors: Regressors, x: Ints, table: BaseTable
-) -> tuple[Fit, Distribution]:
-    """Coefficients, then corrections, fitted to the known values x (n,); and the distributions they make."""
-    stride = -(-len(x) // SAMPLED_PIXELS)
-    rows = regressors.sample(stride).cpu().double()
-    plain_mean = _plain_mean(prediction)
-    left_over = (x * SHIFT_UNIT - plain_mean)[::stride].astype(np.int64)
-    weights = _weights(left_over, flat_ints(prediction.scale)[::stride])
-    coefficients = _least_squares(rows, left_over << PRODUCT_BITS, weights)
-    mean = _moved_mean(prediction, regressors, coefficients)
-    if _weighted_error(x, mean, weights, stride) >= _weighted_error(x, plain_mean, weights, stride):
-        coefficients, mean = np.zeros_like(coefficients), plain_mean
-    fit = Fit(coefficients, _corrections(prediction, mean, x, table))
-    return fit, fit.corrected(prediction, mean)
-
-
 def push_fit(recorder: Recorder, table: BaseTable, fit: Fit, before: int) -> None:
     """Coefficients as symbols around zero whose scale comes first, corrections as uniform integers."""
-    spreads = [_coefficients(len(fit.coefficients), s) for s in range(SCALES)]
-    costs = [int(table.costs[table.masses(d, fit.coefficients)].sum()) for d in spreads]
-    spread = int(np.argmin(costs))
+    spread = int(coefficient_costs(fit.coefficients, table).argmin())
     recorder.push(np.array([spread], np.int32), SCALES)
-    push_symbols(recorder, table, spreads[spread], fit.coefficients, before)
+    push_symbols(recorder, table, _around_zero(len(fit.coefficients), spread), fit.coefficients, before)
     recorder.push(fit.corrections - CORRECTION_MIN, CORRECTIONS)
 
 
@@ -115,23 +89,33 @@ def pop_fit(stack: Stack, table: BaseTable, count: int, before: int, growth: int
         The coefficients are so large that the shift would not be exact.
     """
     spread = int(stack.pop(1, SCALES)[0])
-    coefficients = pop_symbols(stack, table, _coefficients(count, spread), before, growth)
+    coefficients = pop_symbols(stack, table, _around_zero(count, spread), before, growth)
     if np.abs(coefficients).sum() > MAX_COEFFICIENT_SUM:
         raise DamagedFileError("the coefficients of a region lie out of range; get a good copy of the file")
     return Fit(coefficients, stack.pop(BUCKETS, CORRECTIONS) + CORRECTION_MIN)
 
 
-def _coefficients(count: int, spread: int) -> Distribution:
-    return Distribution(
-        np.zeros(count, np.int32), np.full(count, spread, np.int32), COEFFICIENT_MIN, COEFFICIENT_MAX
-    )
+def coefficient_costs(coefficients: Ints, table: BaseTable) -> NDArray[np.int64]:
+    """What coefficients (n,) cost around zero with each scale index, (72,) in 1/256 bit."""
+    count = len(coefficients)
+    each = _around_zero(count * SCALES, np.repeat(np.arange(SCALES, dtype=np.int32), count))
+    masses = table.masses(each, np.tile(coefficients, SCALES))
+    costs: NDArray[np.int64] = table.costs[masses].reshape(SCALES, count).sum(1)
+    return costs
 
 
-def _plain_mean(prediction: Prediction) -> Ints:
+def _around_zero(count: int, scale: int | Ints) -> Distribution:
+    scales = np.broadcast_to(np.asarray(scale, np.int32), count)
+    return Distribution(np.zeros(count, np.int32), scales, COEFFICIENT_MIN, COEFFICIENT_MAX)
+
+
+def plain_mean(prediction: Prediction) -> Ints:
+    """Means without a linear part."""
     return _legal_mean(flat_ints(prediction.mean), prediction)
 
 
-def _moved_mean(prediction: Prediction, regressors: Regressors, coefficients: Ints) -> Ints:
+def moved_mean(prediction: Prediction, regressors: Regressors, coefficients: Ints) -> Ints:
+    """Means with the linear part of these coefficients."""
     weights = torch.from_numpy(coefficients.astype(np.float32)).to(prediction.mean.device)
     products = regressors.weighted_sum(weights)
     half = 1 << (PRODUCT_BITS - 1)
@@ -142,67 +126,3 @@ def _moved_mean(prediction: Prediction, regressors: Regressors, coefficients: In
 def _legal_mean(mean: Ints, prediction: Prediction) -> Ints:
     low, high = prediction.legal
     return np.clip(mean, low * SHIFT_UNIT, high * SHIFT_UNIT)
-
-
-def _weights(left_over: NDArray[np.int64], scale: Ints) -> NDArray[np.int64]:
-    """Integers 1 ... 255 near 1 / (s (2 s + |e|)): the weight of an error e in a logistic's likelihood."""
-    wide = _SIXTEENTHS[scale]
-    middle = int(np.partition(wide, len(wide) // 2)[len(wide) // 2])
-    weights: NDArray[np.int64] = 64 * 2 * middle**2 // (wide * (2 * wide + np.abs(left_over)))
-    return np.clip(weights, 1, MAX_WEIGHT)
-
-
-#: The scale of each index in sixteenths of a pixel step, rounded up.
-_SIXTEENTHS = np.array([-(-int(2 ** (i / 6 + 9)) // 1024) for i in range(SCALES)], np.int64)
-
-
-def _least_squares(rows: Tensor, target: NDArray[np.int64], weights: NDArray[np.int64]) -> Ints:
-    """Coefficients (n,) that minimise the weighted squares of target - c @ rows, a little damped, rounded.
-
-    With |rows| <= 2040, weights <= 255 and at most 2^15 samples every sum is an integer below 2^53.
-    """
-    # In torch, whose threads have just run the network: NumPy's own would fight them for the cores.
-    weighted = rows * torch.from_numpy(weights)
-    gram = (weighted @ rows.T).numpy()
-    right = (weighted @ torch.from_numpy(target.astype(np.float64))).numpy()
-    diagonal = np.arange(len(rows))
-    gram[diagonal, diagonal] += np.floor(gram[diagonal, diagonal] / 512) + len(target)
-    coefficients = np.clip(np.rint(_solve(gram, right)), COEFFICIENT_MIN, COEFFICIENT_MAX).astype(np.int32)
-    if np.abs(coefficients).sum() > MAX_COEFFICIENT_SUM:
-        return np.zeros_like(coefficients)
-    return coefficients
-
-
-def _solve(matrix: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gaussian elimination of a positive definite system, elementwise operations only."""
-    a = np.concatenate([matrix, right[:, None]], 1)
-    count = len(right)
-    for k in range(count):
-        factors = a[k + 1 :, k] / a[k, k]
-        a[k + 1 :, k:] -= factors[:, None] * a[k, k:]
-    solution = np.zeros(count)
-    for k in reversed(range(count)):
-        solution[k] = a[k, count] / a[k, k]
-        a[:k, count] -= a[:k, k] * solution[k]
-    return solution
-
-
-def _weighted_error(x: Ints, mean: Ints, weights: NDArray[np.int64], stride: int) -> int:
-    error = (x * SHIFT_UNIT - mean)[::stride].astype(np.int64)
-    return int((weights * error**2).sum())
-
-
-def _corrections(prediction: Prediction, mean: Ints, x: Ints, table: BaseTable) -> Ints:
-    """The correction of each bucket that makes the samples cheapest."""
-    stride = -(-len(x) // COSTED_PIXELS)
-    scale, mean, x = flat_ints(prediction.scale)[::stride], mean[::stride], x[::stride]
-    bucket = scale // BUCKET
-    costs = np.zeros((len(TRIED_CORRECTIONS), BUCKETS), np.int64)
-    for i, correction in enumerate(TRIED_CORRECTIONS):
-        d = Distribution(mean, np.clip(scale + correction, 0, SCALES - 1).astype(np.int32), *prediction.legal)
-        np.add.at(costs[i], bucket, table.costs[table.masses(d, x)])
-    zero = TRIED_CORRECTIONS.index(0)
-    best = costs.argmin(0)
-    best[costs[zero] <= costs.min(0)] = zero
-    corrections: Ints = (best + TRIED_CORRECTIONS.start).astype(np.int32)
-    return corrections

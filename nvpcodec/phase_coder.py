@@ -16,6 +16,7 @@ from nvpcodec import fit as fitting
 from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.fit import flat_ints, is_fitted, plain_distribution
+from nvpcodec.fit_search import find_fit
 from nvpcodec.layout import scale_sizes
 from nvpcodec.model import Model, PhaseConfig
 from nvpcodec.phase_flow import PhaseFlow, Prediction
@@ -184,7 +185,7 @@ class PhaseCoder:
         if is_fitted(prediction):
             with clock.stage("fit"):
                 regressors = prediction.regressors()
-                fit, distribution = fitting.estimate(prediction, regressors, x, self._table)
+                fit, distribution = find_fit(prediction, regressors, x, self._table)
                 fitting.push_fit(recorder, self._table, fit, before)
         else:
             distribution = plain_distribution(prediction)
