@@ -1,3 +1,4 @@
+# ruff: noqa: B905 - zip(strict=True) needs Python 3.10, and this file runs on 3.9
 """A second decoder of .nvp files, written from docs/format.md alone and in its order.
 
 It shares no line with the package: plain Python, NumPy's int64 and the standard library. It is slow and
@@ -19,9 +20,10 @@ import lzma
 import sys
 import zlib
 from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,13 +31,13 @@ import numpy.typing as npt
 Array = npt.NDArray[np.int64]
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """The file or the model breaks a rule of docs/format.md."""
 
 
 def require(holds: bool, rule: str) -> None:
     if not holds:
-        raise Refused(rule)
+        raise RefusedError(rule)
 
 
 # Conventions
@@ -49,7 +51,7 @@ class Reader:
         self.at = 0
 
     def take(self, count: int) -> bytes:
-        require(count <= len(self.data) - self.at, "the bytes end too early")
+        require(0 <= count <= len(self.data) - self.at, "the bytes end too early")
         self.at += count
         return self.data[self.at - count : self.at]
 
@@ -70,7 +72,16 @@ class Reader:
             if byte < 128:
                 require(byte != 0 or group == 0, "a varint is longer than it need be")
                 return value
-        raise Refused("a varint has more than five bytes")
+        raise RefusedError("a varint has more than five bytes")
+
+
+def clip(x: Array, low: int, high: int) -> Array:
+    clipped: Array = np.clip(x, low, high)
+    return clipped
+
+
+def look_up(table: Sequence[int], index: Array) -> Array:
+    return np.array(table, np.int64)[index]
 
 
 # Overview, header fields, region table
@@ -79,7 +90,7 @@ class Reader:
 KINDS = {0: (1, (1, 2)), 1: (2, (1, 2)), 2: (3, (1, 2)), 3: (4, (1, 2)), 4: (1, (1,)), 5: (1, (0,))}
 GREY, GREY_ALPHA, RGB, RGBA, PALETTE, BILEVEL = range(6)
 DEPTHS = {0: 1, 1: 8, 2: 16}
-STORED, DEFLATE, LZMA, FLOW = 0, 1, 2, 16
+STORED, DEFLATE, LZMA, FLOW, FLOW_TOP_FIRST = 0, 1, 2, 16, 17
 #: Samples that this reader takes memory for.
 SAMPLE_LIMIT = 2**28
 
@@ -105,15 +116,15 @@ class Header:
     height: int
     width: int
     side_data_length: int
-    regions: Tuple[Region, ...]
-    model_id: Optional[bytes]
+    regions: tuple[Region, ...]
+    model_id: bytes | None
 
     @property
     def channels(self) -> int:
         return KINDS[self.kind][0]
 
 
-def read_sides(reader: Reader) -> Tuple[int, int, int, int]:
+def read_sides(reader: Reader) -> tuple[int, int, int, int]:
     """Width, height, and the height and width of a full cell."""
     width, height, cell_height, cell_width = (reader.varint() for _ in range(4))
     require(1 <= width < 2**31 and 1 <= height < 2**31, "a side is 0 or too large")
@@ -122,7 +133,7 @@ def read_sides(reader: Reader) -> Tuple[int, int, int, int]:
 
 
 def read_header(reader: Reader) -> Header:
-    """Raises Refused where the header breaks a rule, or its checksum differs."""
+    """Raises RefusedError where the header breaks a rule, or its checksum differs."""
     require(reader.take(4) == b"\x8eNVP", "other magic")
     require(reader.u8() == 1, "other version")
     form = reader.u8()
@@ -139,8 +150,8 @@ def read_header(reader: Reader) -> Header:
             size = min(cell_height, height - top), min(cell_width, width - left)
             regions.append(Region(top, left, *size, reader.u8(), reader.varint()))
     modes = {region.mode for region in regions}
-    require(modes <= {STORED, DEFLATE, LZMA, FLOW}, "a reserved mode")
-    model_id = reader.take(8) if FLOW in modes else None
+    require(modes <= {STORED, DEFLATE, LZMA, FLOW, FLOW_TOP_FIRST}, "a reserved mode")
+    model_id = reader.take(8) if modes & {FLOW, FLOW_TOP_FIRST} else None
     end = reader.at
     require(reader.u32() == zlib.crc32(reader.data[:end]), "the header checksum differs")
     return Header(kind, DEPTHS[depth], height, width, side_data_length, tuple(regions), model_id)
@@ -158,14 +169,14 @@ def inflate(data: bytes, count: int) -> bytes:
     try:
         out = stream.decompress(data, count + 1)
     except zlib.error as error:
-        raise Refused("no deflate stream") from error
+        raise RefusedError("no deflate stream") from error
     require(len(out) == count and stream.eof and not stream.unused_data, "a deflate stream of another length")
     return out
 
 
-def read_side_data(data: bytes, kind: int) -> List[Tuple[int, bytes]]:
+def read_side_data(data: bytes, kind: int) -> list[tuple[int, bytes]]:
     """The records (tag, content) of the side data, in their order."""
-    records: List[Tuple[int, bytes]] = []
+    records: list[tuple[int, bytes]] = []
     if data:
         reader = Reader(data)
         coding = reader.u8()
@@ -182,7 +193,7 @@ def read_side_data(data: bytes, kind: int) -> List[Tuple[int, bytes]]:
     return records
 
 
-def check_records(records: List[Tuple[int, bytes]], kind: int) -> None:
+def check_records(records: list[tuple[int, bytes]], kind: int) -> None:
     tags = [tag for tag, _ in records]
     require(set(tags) <= set(TAGS), "a reserved tag")
     require(tags == sorted(tags), "records out of order")
@@ -204,13 +215,14 @@ def check_records(records: List[Tuple[int, bytes]], kind: int) -> None:
         if tag == TEXT:
             parts = content.split(b"\0", 3)
             require(len(parts) == 4 and parts[1].isascii(), "no text record")
-            require(1 <= len(parts[0].decode("utf-8", "replace")) <= 79, "no keyword")
+            keyword = parts[0].decode("utf-8", "replace")
+            require(1 <= len(keyword) <= 79 and max(keyword) <= "\xff", "no keyword")
 
 
 # Plain modes
 
 
-def decode_plain(mode: int, payload: bytes, shape: Tuple[int, int, int], bits: int) -> Array:
+def decode_plain(mode: int, payload: bytes, shape: tuple[int, int, int], bits: int) -> Array:
     """The samples (h, w, c) of a payload of mode 0, 1 or 2, for an image of `bits` bits a sample."""
     height, width, channels = shape
     form = Reader(payload).u8()
@@ -218,7 +230,9 @@ def decode_plain(mode: int, payload: bytes, shape: Tuple[int, int, int], bits: i
     require(form < 64 and code <= 4, "a reserved form byte")
     sample_bits = 1 << code
     packed = sample_bits < 8
-    require(sample_bits == bits or (packed and bits == 8 and channels == 1), "sample bits do not fit the image")
+    require(
+        sample_bits == bits or (packed and bits == 8 and channels == 1), "sample bits do not fit the image"
+    )
     require(mode != STORED or (filtering == 0 and not green), "a filter in mode 0")
     require(not green or channels >= 3, "green was subtracted from nothing")
     require(filtering != 3 or height + width <= 65536, "too large for the median filter")
@@ -248,12 +262,12 @@ def unpack_bytes(mode: int, data: bytes, count: int, channels: int) -> bytes:
         stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chain])
         out = stream.decompress(data, count + 1)
     except lzma.LZMAError as error:
-        raise Refused("no LZMA stream") from error
+        raise RefusedError("no LZMA stream") from error
     require(len(out) == count and stream.eof and not stream.unused_data, "an LZMA stream of another length")
     return out
 
 
-def to_elements(data: bytes, shape: Tuple[int, int, int], wide: bool, filtered: bool) -> Array:
+def to_elements(data: bytes, shape: tuple[int, int, int], wide: bool, filtered: bool) -> Array:
     """Step 2."""
     values = np.frombuffer(data, np.uint8).astype(np.int64)
     if wide:
@@ -309,19 +323,31 @@ def sample_bytes(samples: Array, bits: int) -> bytes:
 # Flow payload
 
 
-def decode_flow(payload: bytes, shape: Tuple[int, int, int], model: "Model") -> Array:
-    """The samples (h, w, c) of a payload of mode 16."""
+def decode_flow(mode: int, payload: bytes, shape: tuple[int, int, int], model: Model) -> Array:
+    """The samples (h, w, c) of a payload of mode 16 or 17."""
     height, width, channels = shape
-    reader = Reader(payload)
-    alpha = []
-    if channels in (2, 4):
-        mode = reader.u8()
-        require(mode <= 2, "a reserved mode of alpha")
-        alpha = [decode_plain(mode, reader.take(reader.varint()), (height, width, 1), 8)]
+    require(mode == FLOW or model.kind == "phase", "mode 17 with such a model")
     planes = 1 if channels < 3 else 3
+    coded, alphas = split(mode, payload, channels > planes)
+    alpha = [decode_plain(m, part, (height, width, 1), 8) for m, part in alphas]
     decode = {"phase": decode_phase, "realnvp": decode_realnvp}[model.kind]
-    values = decode(model, reader, height, width, planes)
-    return np.concatenate([colours(values)] + alpha, 2)
+    values = decode(model, Reader(coded), height, width, planes)
+    return np.concatenate([colours(values), *alpha], 2)
+
+
+def split(mode: int, payload: bytes, has_alpha: bool) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """The colours as mode 16 has them, and mode and payload of the alpha, if there is any."""
+    reader = Reader(payload)
+    alpha_mode, length = (reader.u8(), reader.varint()) if has_alpha else (STORED, 0)
+    require(alpha_mode <= LZMA, "a reserved mode of alpha")
+    if mode == FLOW:
+        alpha = reader.take(length)
+        coded = reader.rest()
+    else:
+        coded = reader.take(len(payload) - reader.at - length)
+        coded = coded[:1] + coded[1:][::-1]
+        alpha = reader.rest()
+    return coded, [(alpha_mode, alpha)] if has_alpha else []
 
 
 def colours(planes: Array) -> Array:
@@ -331,7 +357,7 @@ def colours(planes: Array) -> Array:
         t = y - (cg >> 1)
         blue = t - (co >> 1)
         planes = np.stack([blue + co, cg + t, blue])
-        require(0 <= planes.min() and planes.max() <= 255, "a colour is outside of 0 to 255")
+        require(planes.min() >= 0 and planes.max() <= 255, "a colour is outside of 0 to 255")
     return np.moveaxis(planes, 0, 2)
 
 
@@ -348,7 +374,7 @@ class Stack:
     def __init__(self, data: bytes) -> None:
         require(data[-1:] != b"\0", "the last byte of the stack is 0")
         filled = data + bytes(-len(data) % 4)
-        self.words: List[int] = np.frombuffer(filled, "<u4").tolist()
+        self.words: list[int] = np.frombuffer(filled, "<u4").tolist()
         self.state = 0
         while self.state < 2**32 and self.words:
             self.refill()
@@ -376,7 +402,7 @@ class Stack:
             self.state >>= 32
         self.state = (self.state // mass << 24) + v * (2**24 // n) + self.state % mass
 
-    def pop_list(self, count: int, n: int) -> List[int]:
+    def pop_list(self, count: int, n: int) -> list[int]:
         return [self.pop(n) for _ in range(count)]
 
     def push_list(self, values: Sequence[int], ns: Sequence[int]) -> None:
@@ -398,10 +424,10 @@ GROWTHS = (255, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1, 0)
 REALNVP_GROWTH = 4
 
 #: Of a symbol's index and its target: the symbol, and c and f of the interval that it owns.
-Owner = Callable[[int, int], Tuple[int, int, int]]
+Owner = Callable[[int, int], tuple[int, int, int]]
 
 
-def exchange(stack: Stack, count: int, growth: int, before: int, owner: Owner) -> List[int]:
+def exchange(stack: Stack, count: int, growth: int, before: int, owner: Owner) -> list[int]:
     """Decodes `count` symbols in chunks, the last chunk first."""
     begins, done = [], 0
     while done < count:
@@ -456,9 +482,9 @@ class Cells:
     high: int
 
     @classmethod
-    def of(cls, base: Array, m: Array, s: Array, low: int, high: int) -> "Cells":
+    def of(cls, base: Array, m: Array, s: Array, low: int, high: int) -> Cells:
         """`origin` is where o lies in the whole of `base`."""
-        radius, f = np.array(RADIUS)[s], np.array(FINENESS)[s]
+        radius, f = look_up(RADIUS, s), look_up(FINENESS, s)
         o = (16 * radius - 8 - m) >> (4 - f)
         length = (2 * radius << f) + 1
         first = np.maximum(low, -(o >> f))
@@ -471,11 +497,11 @@ class Cells:
         inside = np.where((v == self.first[i]) & (v == self.low), 0, inside)
         return np.where((v == self.last[i] + 1) & (v == self.high + 1), 2**16, inside)
 
-    def owner(self, i: int, t: int) -> Tuple[int, int, int]:
+    def owner(self, i: int, t: int) -> tuple[int, int, int]:
         """The cell of symbol i that owns t, and its c and f; the cells first - 1 and last + 1 are tails."""
         first, last, origin, step = (int(a[i]) for a in (self.first, self.last, self.origin, self.step))
         edges = self.base[origin + first * step : origin + (last + 1) * step + 1 : step]
-        bounds = [0] + edges.tolist() + [2**16]
+        bounds = [0, *edges.tolist(), 2**16]
         if first == self.low:
             bounds[1] = 0
         if last == self.high:
@@ -489,7 +515,7 @@ def pop_array(
 ) -> Array:
     """The symbols, int64 (n,), of means and scale indices m and s, int64 (n,)."""
     cells = Cells.of(base, m, s, low, high)
-    values = np.clip((m + 8) >> 4, low, high)
+    values = clip((m + 8) >> 4, low, high)
     everything = np.arange(len(m))
     mass = cells.edge(everything, values + 1) - cells.edge(everything, values)
     certain = everything[(s <= 14) & (mass >= 63488)]
@@ -517,30 +543,37 @@ def pop_array(
 SCALE_INDICES = 72
 
 
+#: The other keys of a configuration of each kind.
+CONFIGURATIONS = {
+    "phase": {"blocks", "handed_width", "head_width", "levels", "width"},
+    "realnvp": {"blocks", "dequant_bits", "head_width", "scale_bits", "width"},
+}
+
+
 @dataclass(frozen=True)
 class Model:
     """Configuration and tensors, int64, by name."""
 
-    config: Dict[str, Any]
-    tensors: Dict[str, Array]
+    config: dict[str, Any]
+    tensors: dict[str, Array]
 
     @property
     def kind(self) -> str:
         return str(self.config["kind"])
 
-    def layer(self, name: str, *inputs: Optional[Array], lowest: int = -512) -> Array:
+    def layer(self, name: str, *inputs: Array | None, lowest: int = -512) -> Array:
         """Activations (out, h, w) of inputs (in, h, w), of which one that is None adds nothing."""
         tensors = self.tensors
         total = tensors[name + ".bias"][:, None, None]
         for i, x in enumerate(inputs):
             if x is not None:
                 total = total + convolve(tensors[f"{name}.weight{i}"], x)
-        return np.clip(total >> tensors[name + ".shift"][:, None, None], lowest, 511)
+        return clip(total >> tensors[name + ".shift"][:, None, None], lowest, 511)
 
     def blocks(self, name: str, count: int, features: Array) -> Array:
         for i in range(count):
             middle = self.layer(f"{name}.block{i}_spatial", features, lowest=0)
-            features = np.clip(features + self.layer(f"{name}.block{i}_mix", middle), -512, 511)
+            features = clip(features + self.layer(f"{name}.block{i}_mix", middle), -512, 511)
         return features
 
     def head(self, name: str, *inputs: Array) -> Array:
@@ -562,7 +595,7 @@ def convolve(weight: Array, x: Array) -> Array:
     return total.T.reshape(-1, height, width)
 
 
-def read_model(data: bytes) -> Tuple[bytes, Model]:
+def read_model(data: bytes) -> tuple[bytes, Model]:
     """The id and the model of a safetensors file."""
     reader = Reader(data)
     header = json.loads(reader.take(int.from_bytes(reader.take(8), "little")).decode("utf-8"))
@@ -572,7 +605,9 @@ def read_model(data: bytes) -> Tuple[bytes, Model]:
     tensors = {}
     for name in sorted(header):
         entry = header[name]
-        kind, code = {"I8": ("int8", "<i1"), "I32": ("int32", "<i4")}[entry["dtype"]]
+        short = ".weight" in name or name.endswith(".shift")
+        require(entry["dtype"] == ("I8" if short else "I32"), "a tensor of another type")
+        kind, code = ("int8", "<i1") if short else ("int32", "<i4")
         begin, end = entry["data_offsets"]
         shape = tuple(entry["shape"])
         digest.update(f"{name} {kind} {shape}\n".encode("ascii") + content[begin:end])
@@ -583,12 +618,12 @@ def read_model(data: bytes) -> Tuple[bytes, Model]:
 
 
 #: A layer's inputs, each its channels and its kernel, and its results.
-Layer = Tuple[List[Tuple[int, int]], int]
+Layer = tuple[list[tuple[int, int]], int]
 
 
-def phase_layers(config: Dict[str, Any]) -> Dict[str, Layer]:
+def phase_layers(config: dict[str, Any]) -> dict[str, Layer]:
     width, hidden, handed = config["width"], config["head_width"], config["handed_width"]
-    layers: Dict[str, Layer] = {}
+    layers: dict[str, Layer] = {}
     for level in range(config["levels"]):
         layers[f"level{level}.up"] = [(width, 1)], 4 * handed
         for c, n in ((0, 1), (1, 2)):
@@ -601,9 +636,9 @@ def phase_layers(config: Dict[str, Any]) -> Dict[str, Layer]:
     return layers
 
 
-def realnvp_layers(config: Dict[str, Any]) -> Dict[str, Layer]:
+def realnvp_layers(config: dict[str, Any]) -> dict[str, Layer]:
     width, hidden = config["width"], config["head_width"]
-    layers: Dict[str, Layer] = {}
+    layers: dict[str, Layer] = {}
     for scale, couplings in enumerate(COUPLINGS):
         for j, coupling in enumerate(couplings):
             name = f"scale{scale}.coupling{j}"
@@ -617,23 +652,29 @@ def realnvp_layers(config: Dict[str, Any]) -> Dict[str, Layer]:
     return layers
 
 
-def block_layers(name: str, count: int, width: int) -> Dict[str, Layer]:
+def block_layers(name: str, count: int, width: int) -> dict[str, Layer]:
     kernels = (("spatial", 3), ("mix", 1))
     return {f"{name}.block{i}_{part}": ([(width, k)], width) for i in range(count) for part, k in kernels}
 
 
 def check_model(model: Model) -> None:
-    """Raises Refused where the model lacks a tensor, has one too many, or breaks a bound."""
+    """Raises RefusedError where the model lacks a tensor, has one too many, or breaks a bound."""
     tensors = model.tensors
-    require(model.config["kind"] in ("phase", "realnvp"), "another kind of model")
-    shapes = {"base": (int(OFFSETS[-1]),)}
+    require(
+        model.config.keys() - {"kind"} == CONFIGURATIONS.get(model.config["kind"]), "another configuration"
+    )
+    shapes: dict[str, tuple[int, ...]] = {"base": (int(OFFSETS[-1]),)}
     if model.kind == "realnvp":
+        in_range = 0 <= model.config["dequant_bits"] <= 4 and 1 <= model.config["scale_bits"] <= 12
+        require(in_range, "dequant_bits or scale_bits is beyond its bounds")
         shapes.update(base_mean=(66,), base_scale=(66,), scale_num=(16, 1024))
     layers = {"phase": phase_layers, "realnvp": realnvp_layers}[model.kind](model.config)
     for name, (inputs, out) in layers.items():
         weights = {f"{name}.weight{i}": (out, c, k, k) for i, (c, k) in enumerate(inputs)}
         shapes.update({**weights, name + ".bias": (out,), name + ".shift": (out,)})
-    require({name: tensor.shape for name, tensor in tensors.items()} == shapes, "other tensors than the kind has")
+    require(
+        {name: tensor.shape for name, tensor in tensors.items()} == shapes, "other tensors than the kind has"
+    )
     for name, (inputs, _) in layers.items():
         check_layer(tensors, name, len(inputs))
     for s in range(SCALE_INDICES):
@@ -648,7 +689,7 @@ def check_range(tensor: Array, low: int, high: int) -> None:
     require(low <= tensor.min() and tensor.max() <= high, "a tensor has a value beyond its bounds")
 
 
-def check_layer(tensors: Dict[str, Array], name: str, inputs: int) -> None:
+def check_layer(tensors: dict[str, Array], name: str, inputs: int) -> None:
     total = np.abs(tensors[name + ".bias"])
     for i in range(inputs):
         total = total + 512 * np.abs(tensors[f"{name}.weight{i}"]).sum((1, 2, 3))
@@ -675,18 +716,18 @@ TAPS_1_2 = (
 THRESHOLDS = (
     20, 27, 39, 54, 77, 108, 153, 216, 305, 431, 609, 862, 1218, 1723, 2436, 3445, 4871, 6889, 9742, 13778,
 )
-RECIPROCAL = np.array((
+RECIPROCAL = (
     8192, 5793, 4096, 2896, 2048, 1448, 1024, 724, 512, 362, 256, 181, 128, 91, 64, 45, 32, 23, 16, 11, 8,
-))
-FACTOR = np.array((
+)
+FACTOR = (
     16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096, 5793, 8192, 11585,
     16384,
-))
+)
 # fmt: on
 #: The phases that each coupling decodes.
 DECODED = ((3,), (1, 2))
 FIT_PIXELS = 4096
-Size = Tuple[int, int]
+Size = tuple[int, int]
 
 
 def phase_size(p: int, scale: Size) -> Size:
@@ -722,14 +763,14 @@ class Neighbours:
     activity: Array  # (3, h, w)
 
     @classmethod
-    def of(cls, known: Dict[int, Array], p: int) -> "Neighbours":
+    def of(cls, known: dict[int, Array], p: int) -> Neighbours:
         """The neighbourhood of phase p among the known phases, each (3, h, w) with its fillings."""
         height, width = known[0].shape[1:]
         taps = []
         for dy, dx in TAPS_3 if p == 3 else TAPS_1_2:
             y, x = p // 2 + dy, p % 2 + dx
-            rows = np.clip(np.arange(height) + y // 2, 0, height - 1)
-            columns = np.clip(np.arange(width) + x // 2, 0, width - 1)
+            rows = clip(np.arange(height) + y // 2, 0, height - 1)
+            columns = clip(np.arange(width) + x // 2, 0, width - 1)
             taps.append(known[2 * (y % 2) + x % 2][:, rows[:, None], columns])
         tap = np.stack(taps)
         base4 = tap[:4].sum(0)
@@ -738,7 +779,7 @@ class Neighbours:
 
     def scaled(self, difference: Array, plane: Any = slice(None)) -> Array:
         """N(difference, a)."""
-        return np.clip((difference * RECIPROCAL[self.activity[plane]] + 128) >> 8, -512, 511)
+        return clip((difference * look_up(RECIPROCAL, self.activity[plane]) + 128) >> 8, -512, 511)
 
     def context(self) -> Array:
         """The 54 channels of the phase."""
@@ -759,8 +800,8 @@ class PhaseFlow:
     left: int
 
     def decode_scale(
-        self, scale: int, size: Size, coarser: Array, handed: Optional[Array]
-    ) -> Tuple[Array, Array]:
+        self, scale: int, size: Size, coarser: Array, handed: Array | None
+    ) -> tuple[Array, Array]:
         """The scale (3, h, w) of which `coarser` is phase 0, and the features of coupling 1."""
         level = f"level{min(scale, self.model.config['levels'] - 1)}"
         grid = coarser.shape[1:]
@@ -783,8 +824,8 @@ class PhaseFlow:
         return whole[:, : size[0], : size[1]], features
 
     def decode_coupling(
-        self, name: str, size: Size, filling: Array, around: Dict[int, Neighbours], features: Array
-    ) -> Dict[int, Array]:
+        self, name: str, size: Size, filling: Array, around: dict[int, Neighbours], features: Array
+    ) -> dict[int, Array]:
         """The coupling's phases, each (3, h, w) on the grid with its fillings."""
         phases = {p: filling.copy() for p in around}
         innovations = {p: np.zeros_like(filling) for p in around}
@@ -799,8 +840,8 @@ class PhaseFlow:
                 if rows * columns == 0:
                     continue
                 a = n.activity[plane]
-                m = 4 * n.base4[plane] + ((outputs[index] * FACTOR[a] + 64) >> 7)
-                s = np.clip(12 + 3 * a + ((6 * outputs[len(around) + index] + 16) >> 5), 0, 71)
+                m = 4 * n.base4[plane] + ((outputs[index] * look_up(FACTOR, a) + 64) >> 7)
+                s = clip(12 + 3 * a + ((6 * outputs[len(around) + index] + 16) >> 5), 0, 71)
                 known = innovations[1][plane] if p == 2 and phase_size(1, size)[1] else None
                 regressors = Regressors(n, phases[p], plane, self.planes, known)
                 m, x = self.decode_plane(m[:rows, :columns], s[:rows, :columns], plane, regressors)
@@ -808,23 +849,23 @@ class PhaseFlow:
                 innovations[p][plane, :rows, :columns] = (16 * x - m) >> 2
         return phases
 
-    def decode_plane(self, m: Array, s: Array, plane: int, regressors: "Regressors") -> Tuple[Array, Array]:
+    def decode_plane(self, m: Array, s: Array, plane: int, regressors: Regressors) -> tuple[Array, Array]:
         """The means and the values, (rows, columns), of one plane of a phase."""
         low, high = LEGAL[plane]
         self.left -= m.size
         if m.size >= FIT_PIXELS:
             m, s = self.apply_fit(m, s, regressors.on(m.shape))
-        m = np.clip(m, 16 * low, 16 * high)
+        m = clip(m, 16 * low, 16 * high)
         return m, self.pop(m, s, low, high).reshape(m.shape)
 
-    def apply_fit(self, m: Array, s: Array, regressors: List[Array]) -> Tuple[Array, Array]:
+    def apply_fit(self, m: Array, s: Array, regressors: list[Array]) -> tuple[Array, Array]:
         zeros = np.zeros(len(regressors), np.int64)
         e = self.stack.pop(SCALE_INDICES)
         coefficients = self.pop(zeros, zeros + e, -512, 511)
         require(np.abs(coefficients).sum() <= 8224, "the coefficients of a fit are too large")
         corrections = np.array(self.stack.pop_list(12, 16)) - 8
         moved = sum((k * r for k, r in zip(coefficients, regressors)), np.zeros_like(m))
-        return m + ((moved + 32) >> 6), np.clip(s + corrections[s // 6], 0, 71)
+        return m + ((moved + 32) >> 6), clip(s + corrections[s // 6], 0, 71)
 
     def pop(self, m: Array, s: Array, low: int, high: int) -> Array:
         base = self.model.tensors["base"]
@@ -839,9 +880,9 @@ class Regressors:
     values: Array  # the phase, (3, h, w) with its fillings, decoded up to this plane
     plane: int
     planes: int
-    innovation: Optional[Array]  # of phase 1, (h, w), if this is phase 2
+    innovation: Array | None  # of phase 1, (h, w), if this is phase 2
 
-    def on(self, shape: Sequence[int]) -> List[Array]:
+    def on(self, shape: Sequence[int]) -> list[Array]:
         """All of them at the phase's pixels."""
         found = [tap[plane] for tap in self.around.d for plane in range(self.planes)]
         for dy in (-1, 0, 1):
@@ -880,9 +921,9 @@ class Tile:
     before: int  # in pixels
 
 
-def tiles(height: int, width: int) -> List[Tile]:
+def tiles(height: int, width: int) -> list[Tile]:
     """The tiles of a region, in the order of the list."""
-    found: List[Tile] = []
+    found: list[Tile] = []
     squares = [(0, 0, 8)]
     for side in (8, 16, 32, 64, 128):
         squares += [(0, side, side), (side, 0, side), (side, side, side)]
@@ -892,7 +933,7 @@ def tiles(height: int, width: int) -> List[Tile]:
     return found
 
 
-def add_square(found: List[Tile], square: Tuple[int, int, int], height: int, width: int) -> None:
+def add_square(found: list[Tile], square: tuple[int, int, int], height: int, width: int) -> None:
     top, left, side = square
     if top >= height or left >= width:
         return
@@ -941,7 +982,7 @@ def decode_realnvp(model: Model, reader: Reader, height: int, width: int, planes
 def decode_tile(model: Model, stack: Stack, tile: Tile, planes: int) -> Array:
     """The pixels (planes, h, w) of a tile, also those beyond the region."""
     before = tile.before * planes
-    upper: Optional[Array] = None
+    upper: Array | None = None
     for scale in (2, 1, 0):
         channels, grid = 12 << scale, (tile.height >> scale + 1, tile.width >> scale + 1)
         coded = np.arange(channels) % 3 < (1 if planes == 1 else 3)
@@ -982,34 +1023,34 @@ def undo_coupling(
         return
     k = model.config["dequant_bits"]
     kept = (4 * x[~changed]) >> k
-    coarse, fine = np.clip(kept, -512, 511), np.clip(4 * kept, -512, 511)
+    coarse, fine = clip(kept, -512, 511), clip(4 * kept, -512, 511)
     features = model.blocks(name, model.config["blocks"], model.layer(name + ".stem", coarse, fine))
     shift, log_scale = np.split(model.head(name + ".head0", features), 2)
     t = ((2 * model.layer(name + ".linear", coarse) + shift) * 2**k + 4) >> 3
-    R = model.tensors["scale_num"][FIRST_COUPLING[scale] + j][log_scale + 512]
+    divisor = model.tensors["scale_num"][FIRST_COUPLING[scale] + j][log_scale + 512]
     which = coded[changed]
-    moved = divide(stack, x[numbers].ravel(), R[which].ravel(), model.config["scale_bits"], before)
+    moved = divide(stack, x[numbers].ravel(), divisor[which].ravel(), model.config["scale_bits"], before)
     values = moved.reshape(-1, *x.shape[1:]) - t[which]
     require(np.abs(values).max() <= 2**40, "a value is beyond 2^40")
     x[numbers] = values
 
 
-def divide(stack: Stack, z: Array, R: Array, bits: int, before: int) -> Array:
-    """(z * 2^b + r) div R for all values, the remainders going back onto the stack."""
+def divide(stack: Stack, z: Array, divisor: Array, bits: int, before: int) -> Array:
+    """x = (z * 2^b + r) div R for all values, the remainders going back onto the stack."""
     x = np.zeros_like(z)
     chunk = max(4, before // 48)
     for begin in reversed(range(0, len(z), chunk)):
         part = slice(begin, begin + chunk)
         y = z[part] * 2**bits + np.array(stack.pop_list(len(z[part]), 2**bits))
-        x[part] = y // R[part]
-        stack.push_list((y - x[part] * R[part]).tolist(), R[part].tolist())
+        x[part] = y // divisor[part]
+        stack.push_list((y - x[part] * divisor[part]).tolist(), divisor[part].tolist())
     return x
 
 
 def drop_noise(model: Model, stack: Stack, values: Array) -> Array:
     k = model.config["dequant_bits"]
     values[0] += 128 * 2**k
-    pixels = values >> k
+    pixels: Array = values >> k
     for plane, (low, high) in zip(pixels, LEGAL):
         require(low <= plane.min() and plane.max() <= high, "a pixel is not legal")
     stack.push_list((values % 2**k).ravel().tolist(), [2**k] * values.size)
@@ -1019,8 +1060,8 @@ def drop_noise(model: Model, stack: Stack, values: Array) -> Array:
 # A whole file
 
 
-def decode(data: bytes, models: Dict[bytes, Model]) -> Array:
-    """The samples (height, width, channels) of a file; raises Refused where it breaks a rule."""
+def decode(data: bytes, models: dict[bytes, Model]) -> Array:
+    """The samples (height, width, channels) of a file; raises RefusedError where it breaks a rule."""
     reader = Reader(data)
     header = read_header(reader)
     side_data = reader.take(header.side_data_length)
@@ -1042,21 +1083,21 @@ def decode(data: bytes, models: Dict[bytes, Model]) -> Array:
     return samples
 
 
-def decode_region(header: Header, region: Region, payload: bytes, model: Optional[Model]) -> Array:
+def decode_region(header: Header, region: Region, payload: bytes, model: Model | None) -> Array:
     shape = region.height, region.width, header.channels
-    if region.mode != FLOW or model is None:
+    if region.mode not in (FLOW, FLOW_TOP_FIRST) or model is None:
         return decode_plain(region.mode, payload, shape, header.bits)
     require(header.kind <= RGBA and header.bits == 8, "a kind or depth that no model codes")
-    return decode_flow(payload, shape, model)
+    return decode_flow(region.mode, payload, shape, model)
 
 
-def report(path: Path, models: Dict[bytes, Model]) -> Tuple[str, bool]:
+def report(path: Path, models: dict[bytes, Model]) -> tuple[str, bool]:
     """The line of a file, and whether all is well."""
     data = path.read_bytes()
     try:
         bits = read_header(Reader(data)).bits
         samples = decode(data, models)
-    except Refused as error:
+    except RefusedError as error:
         return f"{path.stem} refused: {error}", False
     line = f"{path.stem} {hashlib.sha256(sample_bytes(samples, bits)).hexdigest()}"
     beside = path.with_suffix(".npy")
@@ -1067,9 +1108,15 @@ def report(path: Path, models: Dict[bytes, Model]) -> Tuple[str, bool]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description="Decodes .nvp files, and compares them with .npy files beside them.")
-    parser.add_argument("--weights", type=Path, required=True, help="folder of the models' .safetensors files")
-    parser.add_argument("files", type=Path, nargs="+", help=".nvp files; .npy files stand for those beside them")
+    parser = argparse.ArgumentParser(
+        description="Decodes .nvp files, and compares them with .npy files beside them."
+    )
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="folder of the models' .safetensors files"
+    )
+    parser.add_argument(
+        "files", type=Path, nargs="+", help=".nvp files; .npy files stand for those beside them"
+    )
     options = parser.parse_args(arguments)
     models = dict(read_model(path.read_bytes()) for path in sorted(options.weights.glob("*.safetensors")))
     well = True

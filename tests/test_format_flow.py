@@ -8,13 +8,24 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from nvpcodec import coupling_flow, coupling_layout, fit, layout, model, recorder, stack, steps, tables
+from nvpcodec import (
+    container,
+    coupling_flow,
+    coupling_layout,
+    fit,
+    layout,
+    model,
+    recorder,
+    stack,
+    steps,
+    tables,
+)
 from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.pixels import Kind
 from nvpcodec.stack import Stack
-from tests import reference_decoder
+from tests import second_decoder
 from tests.test_format_text import TEXT, hex_of
-from tests.test_reference_decoder import flow_part, phase_model
+from tests.test_second_decoder import flow_part, in_mode, phase_model
 
 FLOW_TEXT = TEXT[TEXT.index("\n## Flow payload\n") :]
 #: However its lines are broken.
@@ -30,13 +41,13 @@ def numbers(title: str) -> list[int]:
 @pytest.mark.parametrize(
     ("title", "entries", "second"),
     [
-        ("growths", recorder.GROWTHS, reference_decoder.GROWTHS),
-        ("radius", tables.SCALE_RADIUS, reference_decoder.RADIUS),
-        ("fineness", tables.SCALE_FINENESS, reference_decoder.FINENESS),
-        ("misses", steps.MISS_MASSES, reference_decoder.MISSES),
-        ("thresholds", tables.ACTIVITY_THRESHOLDS, reference_decoder.THRESHOLDS),
-        ("reciprocal", tables.ACTIVITY_RECIPROCAL, reference_decoder.RECIPROCAL),
-        ("factor", tables.ACTIVITY_FACTOR, reference_decoder.FACTOR),
+        ("growths", recorder.GROWTHS, second_decoder.GROWTHS),
+        ("radius", tables.SCALE_RADIUS, second_decoder.RADIUS),
+        ("fineness", tables.SCALE_FINENESS, second_decoder.FINENESS),
+        ("misses", steps.MISS_MASSES, second_decoder.MISSES),
+        ("thresholds", tables.ACTIVITY_THRESHOLDS, second_decoder.THRESHOLDS),
+        ("reciprocal", tables.ACTIVITY_RECIPROCAL, second_decoder.RECIPROCAL),
+        ("factor", tables.ACTIVITY_FACTOR, second_decoder.FACTOR),
     ],
 )
 def test_tables_are_those_of_the_program(title: str, entries: tuple[int, ...], second: Sequence[int]) -> None:
@@ -96,7 +107,9 @@ def test_squares_are_those_of_the_program() -> None:
     assert "or 2 * h * w <= `pixels`" in WORDS
     for size in ((1, 1), (40, 33), (300, 270), (513, 9)):
         program = [(t.top, t.left, t.padded, t.before) for t in coupling_layout.tiles(*size)]
-        assert program == [(t.y, t.x, t.size, t.pixels) for t in reference_decoder.tiles(*size)]
+        assert program == [
+            (t.top, t.left, (t.height, t.width), t.before) for t in second_decoder.tiles(*size)
+        ]
 
 
 def test_the_cells_of_the_example() -> None:
@@ -118,7 +131,8 @@ def test_the_small_payload() -> None:
     on_stack = stack.from_bytes(payload[1:])
     assert on_stack.pop(4, 256).tolist() == samples.ravel().tolist()
     on_stack.require_empty()
-    assert flow_part(samples, Kind.GREY, phase_model()).payload == payload
+    part = flow_part(samples, Kind.GREY, phase_model())
+    assert in_mode(container.MODE_FLOW, part, Kind.GREY).payload == payload
 
 
 def test_the_exchange() -> None:
@@ -135,7 +149,7 @@ def test_the_exchange() -> None:
 
 def test_the_steps_of_the_exchange() -> None:
     (data,) = hex_of(r"^    stack bytes +((?:[0-9a-f]{2} ?)+)$")
-    second = reference_decoder.Stack(data)
+    second = second_decoder.Stack(data)
     rows = re.findall(
         r"^\| (start|(?:pop|push)\([\d, ]+\)).*? \| (\d*) ?\| ([0-9a-f]{16}) \|$", FLOW_TEXT, re.M
     )
