@@ -1,14 +1,14 @@
 """Image record to file bytes and back: chooses each region's mode, runs the flow, fills the container."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from nvpcodec import colour, container, exact, flow_payload, plain, zoo
+from nvpcodec import colour, container, drawing, exact, flow_payload, plain, zoo
 from nvpcodec.container import Container, RegionPart
 from nvpcodec.coupling_coder import CouplingCoder
 from nvpcodec.errors import DamagedFileError, FormatError, UnsupportedImageError
@@ -24,6 +24,8 @@ ALPHA_KINDS = {Kind.GREY_ALPHA, Kind.RGBA}
 
 #: Plain coding of a region down to this share of its samples is not worth a network's time.
 TINY_SHARE = 1 / 128
+#: Nor is a drawing of so few bits a pixel.
+DRAWING_BITS = 0.5
 #: Estimated shares below which a region may well be a drawing, which plain coding serves better than its
 #: estimate says.
 DRAWING_SHARE = 0.35
@@ -40,6 +42,8 @@ class RegionCoder(Protocol):
 
     def encode(self, planes: Ints) -> tuple[bytes, Accounts]: ...
     def decode(self, payload: bytes, planes: int, height: int, width: int) -> Ints: ...
+    def encode_chain(self, images: Sequence[Ints]) -> tuple[bytes, Accounts]: ...
+    def decode_chain(self, payload: bytes, planes: int, sizes: Sequence[tuple[int, int]]) -> list[Ints]: ...
 
 
 CODERS: dict[str, Callable[[Model, torch.device], RegionCoder]] = {
@@ -91,7 +95,7 @@ def encode_with_report(image: Image, options: Options, progress: Progress = unhe
             model_id=zoo.by_name(options.model).model_id if uses_flow else None,
             side_data=side_data_to_bytes(image),
             regions=tuple(parts),
-            pixel_checksum=_pixel_checksum(image.samples),
+            pixel_checksum=pixel_checksum(image.samples),
         )
     )
     return data, summarise(image.samples.size, len(data), accounts)
@@ -116,12 +120,23 @@ def decode_image(data: bytes, options: Options, progress: Progress = unheard) ->
         shape = (*region.shape, channels)
         samples[region.window] = decode_region(part, shape, kind, file.bit_depth, coder)
         progress(done, len(file.regions))
-    if (computed := _pixel_checksum(samples)) != file.pixel_checksum:
+    if (computed := pixel_checksum(samples)) != file.pixel_checksum:
         raise DamagedFileError(
             f"the decoded pixels have the checksum {computed:08x}, the file says {file.pixel_checksum:08x}; "
             "get a good copy of the file"
         )
     return image_from_side_data(samples, kind, file.side_data)
+
+
+def coder_of(options: Options) -> RegionCoder:
+    """The coder that the options ask for.
+
+    Raises
+    ------
+    ModelError, DeviceError
+        It cannot be had.
+    """
+    return _ready_coder(zoo.by_name(options.model), options.device)
 
 
 def find_coder(model_id: bytes | None, options: Options) -> RegionCoder | None:
@@ -162,17 +177,23 @@ def _encode_region(
     samples: Samples, kind: Kind, bit_depth: int, options: Options
 ) -> tuple[RegionPart, Accounts]:
     """The region in the smallest of the modes that are worth trying."""
+    return smallest_part(samples, kind, bit_depth, lambda: _encode_flow(samples, kind, coder_of(options)))
+
+
+def smallest_part(
+    samples: Samples, kind: Kind, bit_depth: int, flow: Callable[[], tuple[RegionPart, Accounts]]
+) -> tuple[RegionPart, Accounts]:
+    """`samples`, coded plainly or as `flow` codes them: by what is smaller, as far as it is worth trying."""
     if kind not in container.FLOW_KINDS or bit_depth != 8:
         return _plain_part(samples, bit_depth)
     estimate = plain.estimate(samples, bit_depth)
     plain_part = None
-    if estimate < DRAWING_SHARE * samples.size:
+    if estimate < DRAWING_SHARE * samples.size or drawing.likely(samples):
         plain_part = _plain_part(samples, bit_depth)
-        if len(plain_part[0].payload) <= TINY_SHARE * samples.size:
+        if _is_settled(plain_part[0], samples):
             return plain_part
-    coder = _ready_coder(zoo.by_name(options.model), options.device)
     try:
-        flow_part = _encode_flow(samples, kind, coder)
+        flow_part = flow()
     except UnsupportedImageError:  # nothing like a photograph: the flow takes it out of its range
         return plain_part or _plain_part(samples, bit_depth)
     if plain_part is None and len(flow_part[0].payload) > CLOSE_TO_PLAIN * estimate:
@@ -180,6 +201,13 @@ def _encode_region(
     if plain_part is None:
         return flow_part
     return min(plain_part, flow_part, key=lambda part: len(part[0].payload))
+
+
+def _is_settled(part: RegionPart, samples: Samples) -> bool:
+    """Whether plain coding is so good that a network need not be asked."""
+    if part.mode == container.MODE_DRAWING and 8 * len(part.payload) <= DRAWING_BITS * samples[..., 0].size:
+        return True
+    return len(part.payload) <= TINY_SHARE * samples.size
 
 
 def _plain_part(samples: Samples, bit_depth: int) -> tuple[RegionPart, Accounts]:
@@ -230,6 +258,10 @@ def _coder(model: Model, device: str) -> RegionCoder:
     return CODERS[model.kind](model, exact.find_device(device))
 
 
-def _pixel_checksum(samples: Samples) -> int:
-    little_endian = samples.astype(samples.dtype.newbyteorder("<"), order="C", copy=False)
-    return container.checksum(little_endian.tobytes())
+def pixel_checksum(*images: Samples) -> int:
+    """The checksum of all samples of these images, one after another."""
+    checksum = 0
+    for samples in images:
+        little_endian = samples.astype(samples.dtype.newbyteorder("<"), order="C", copy=False)
+        checksum = container.checksum(little_endian.tobytes(), checksum)
+    return checksum

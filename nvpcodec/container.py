@@ -33,9 +33,9 @@ BIT_DEPTHS = {GREY: (8, 16), GREY_ALPHA: (8, 16), RGB: (8, 16), RGBA: (8, 16), P
 #: Kinds whose regions a flow can code, at 8 bits.
 FLOW_KINDS = frozenset({GREY, GREY_ALPHA, RGB, RGBA})
 
-MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_FLOW, MODE_FLOW_TOP_FIRST = 0, 1, 2, 16, 17
+MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_DRAWING, MODE_FLOW, MODE_FLOW_TOP_FIRST = 0, 1, 2, 3, 16, 17
 FLOW_MODES = frozenset({MODE_FLOW, MODE_FLOW_TOP_FIRST})
-MODES = frozenset({MODE_STORED, MODE_DEFLATE, MODE_LZMA}) | FLOW_MODES
+MODES = frozenset({MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_DRAWING}) | FLOW_MODES
 
 MAX_DIMENSION = 2**31 - 1
 MAX_REGIONS = 2**20
@@ -132,9 +132,9 @@ class Header:
         return self.header_bytes + self.side_bytes + self.payload_bytes + self.checksum_bytes
 
 
-def checksum(data: Buffer) -> int:
-    """CRC-32 of ``data`` (the polynomial of PNG and zlib)."""
-    return zlib.crc32(data)
+def checksum(data: Buffer, before: int = 0) -> int:
+    """CRC-32 of ``data`` (the polynomial of PNG and zlib), behind bytes whose checksum is ``before``."""
+    return zlib.crc32(data, before)
 
 
 def varint_to_bytes(value: int) -> bytes:
