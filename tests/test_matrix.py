@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.golden import make
+from tests.matrix import __main__ as table
 from tests.matrix import cell as cell_process
 from tests.matrix import settings, versions
 from tests.matrix.settings import CELLS, REFERENCE, Cell, Outcome
@@ -122,10 +123,17 @@ def test_cells_that_cannot_be_had(reference: Outcome) -> None:
     assert settings.unavailable(Cell(isa="SSE41"), old) is None
 
 
-def test_a_cell_that_fails_says_why(tmp_path: Path) -> None:
+def test_the_table_counts_a_cell_that_fails_and_says_why(
+    tmp_path: Path, reference: Outcome, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('no torch today')\n", "utf-8")
-    with pytest.raises(settings.CellError, match="no torch today"):
-        settings.run(Cell(packages=str(tmp_path)))
+    verdict = table.judge(Cell(packages=str(tmp_path)), reference)
+    assert verdict.word == table.DIFFERENT
+    assert verdict.why.endswith("ImportError: no torch today\n")
+    equal = table.Verdict(table.EQUAL, outcome=reference)
+    assert table.print_counts(reference, [equal])
+    assert not table.print_counts(reference, [equal, verdict])
+    assert "reference and 2 cells: 1 equal, 1 different, 0 skipped" in capsys.readouterr().out
 
 
 def test_versions_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,15 +9,48 @@ from __future__ import annotations
 import platform
 import sys
 import tempfile
-from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.matrix import settings, versions
 from tests.matrix.settings import REFERENCE, Cell, Outcome
 
-WIDTHS = (7, 8, 8, 11, 6, 24, 11)
-EQUAL, SKIPPED = "equal", "skipped"
+EQUAL, DIFFERENT, SKIPPED = "equal", "different", "skipped"
+WIDTHS = (7, 19, 18, 10, 6, 24, 10)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One of the three words, why, and what the cell made if it ran."""
+
+    word: str
+    why: str = ""
+    outcome: Outcome | None = None
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.why}" if self.why else self.word
+
+
+def judge(cell: Cell, reference: Outcome) -> Verdict:
+    if reason := settings.unavailable(cell, reference):
+        return Verdict(SKIPPED, reason)
+    try:
+        outcome = settings.run(cell)
+    except settings.CellError as error:
+        return Verdict(DIFFERENT, str(error))
+    wrong = [f"{setting} had no effect" for setting in settings.without_effect(cell, outcome)]
+    wrong += settings.differences(outcome, reference)
+    return Verdict(DIFFERENT if wrong else EQUAL, ", ".join(wrong), outcome)
+
+
+def judge_oldest(package: str, folder: Path, reference: Outcome) -> Verdict:
+    try:
+        versions.fetch_oldest(package, folder)
+    except versions.CannotFetchError as reason:
+        return Verdict(SKIPPED, str(reason))
+    return judge(Cell(packages=str(folder)), reference)
 
 
 def row(*values: object) -> str:
@@ -36,88 +69,66 @@ def version_text(outcome: Outcome) -> str:
     return ", ".join(f"{name} {version}" for name, version in outcome.report.versions.items())
 
 
-def verdict(cell: Cell, reference: Outcome) -> tuple[str, Outcome | None]:
-    """One word or all that is wrong; and what the cell made, if it ran."""
-    if reason := settings.unavailable(cell, reference):
-        return f"{SKIPPED}: {reason}", None
-    try:
-        outcome = settings.run(cell)
-    except settings.CellError as error:
-        return str(error), None
-    wrong = [f"{setting} had no effect" for setting in settings.without_effect(cell, outcome)]
-    wrong += [f"{name} differs" for name in settings.differences(outcome, reference)]
-    return ", ".join(wrong) or EQUAL, outcome
+def print_settings(reference: Outcome) -> list[Verdict]:
+    """A row a cell; the kernels are those that the libraries say they used."""
+    names = ("threads", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "oneDNN")
+    print(row(*names, "its convolution", "MKL's mode", "files"))
+    verdicts = []
+    with ThreadPoolExecutor(2) as pool:
+        judged = pool.map(lambda cell: judge(cell, reference), settings.CELLS)
+        for cell, verdict in zip(settings.CELLS, judged, strict=True):
+            made = verdict.outcome
+            kernels = ((made.convolution if made else None) or "-", (made.cbwr if made else None) or "-")
+            chosen = (cell.threads, cell.capability, cell.isa or "-", cell.cbwr or "-")
+            print(row(*chosen, "on" if cell.onednn else "off", *kernels, verdict), flush=True)
+            verdicts.append(verdict)
+    return verdicts
 
 
-class Tally:
-    """Verdicts, and files of the cells that ran."""
-
-    def __init__(self, first: Outcome) -> None:
-        self.verdicts: Counter[str] = Counter()
-        self.files: Counter[str] = Counter()
-        self._count_files(first)
-
-    def add(self, text: str, outcome: Outcome | None) -> None:
-        self.verdicts[text if text == EQUAL else text.split(":")[0] if SKIPPED in text else "different"] += 1
-        if outcome:
-            self._count_files(outcome)
-
-    def _count_files(self, outcome: Outcome) -> None:
-        self.files["decoded"] += len(outcome.report.decoded)
-        self.files["encoded"] += len(outcome.report.encoded)
-
-
-def print_cells(pool: ThreadPoolExecutor, reference: Outcome, tally: Tally) -> None:
-    print(row("threads", "ATen", "oneDNN", "MKL_CBWR", "oneDNN", "its convolution", "MKL's mode", "files"))
-    cells = settings.CELLS
-    for cell, (text, made) in zip(cells, pool.map(lambda cell: verdict(cell, reference), cells), strict=True):
-        switch = "on" if cell.onednn else "off"
-        kernels = (made.convolution or "not used", made.cbwr or "none") if made else ("", "")
-        choices = (cell.capability, cell.isa or "-", cell.cbwr or "-")
-        print(row(cell.threads, *choices, switch, *kernels, text), flush=True)
-        tally.add(text, made)
-
-
-def print_versions(reference: Outcome, tally: Tally) -> None:
+def print_versions(reference: Outcome) -> list[Verdict]:
+    print("\nother versions:")
+    verdicts = []
     with tempfile.TemporaryDirectory() as folder:
         for package in versions.SMALL:
-            target = Path(folder) / package
-            try:
-                versions.fetch_oldest(package, target)
-            except versions.CannotFetchError as error:
-                print(f"{SKIPPED}: {error}")
-                tally.verdicts[SKIPPED] += 1
-                continue
-            print_version(Cell(packages=str(target)), reference, tally)
+            verdicts.append(judge_oldest(package, Path(folder) / package, reference))
+            print_version(verdicts[-1], package)
     for python in versions.other_pythons():
-        print_version(Cell(python=python), reference, tally)
+        verdicts.append(judge(Cell(python=python), reference))
+        print_version(verdicts[-1], python)
+    return verdicts
 
 
-def print_version(cell: Cell, reference: Outcome, tally: Tally) -> None:
-    text, outcome = verdict(cell, reference)
-    print(f"{version_text(outcome) if outcome else cell.python}: {text}", flush=True)
-    tally.add(text, outcome)
+def print_version(verdict: Verdict, name: str) -> None:
+    print(f"{version_text(verdict.outcome) if verdict.outcome else name}: {verdict}", flush=True)
+
+
+def print_counts(reference: Outcome, verdicts: Sequence[Verdict]) -> bool:
+    """The counts of everything; whether nothing differs."""
+    words = [verdict.word for verdict in verdicts]
+    reports = [reference.report, *(verdict.outcome.report for verdict in verdicts if verdict.outcome)]
+    decoded = sum(len(report.decoded) for report in reports)
+    encoded = sum(len(report.encoded) for report in reports)
+    print(f"\nreference and {len(words)} cells:", end=" ")
+    print(", ".join(f"{words.count(word)} {word}" for word in (EQUAL, DIFFERENT, SKIPPED)))
+    print(f"{len(reports)} processes decoded {decoded} files and encoded {encoded}")
+    return DIFFERENT not in words
 
 
 def main() -> int:
     reference = settings.run(REFERENCE)
-    tally = Tally(reference)
-    print("Golden files, their images and parts of photographs: decoded and encoded under other settings\n")
+    print(
+        "Golden files decoded, their images and parts of photographs encoded, all layers in both lowerings."
+    )
+    print("equal: the recorded pixels, and byte for byte the files of the reference\n")
     print(f"CPU: {cpu_name()} ({reference.report.machine}, {reference.report.capability})")
-    print(f"{version_text(reference)}; one thread and nothing set: the reference\n")
+    print(f"reference (one thread, nothing set): {version_text(reference)}\n")
     wrong = settings.differences(reference, reference)
+    verdicts = [Verdict(DIFFERENT, ", ".join(wrong))] if wrong else []
     if wrong:
-        print("the reference itself: " + ", ".join(wrong))
-        tally.verdicts["different"] += 1
-    with ThreadPoolExecutor(2) as pool:
-        print_cells(pool, reference, tally)
-    print("\nother versions:")
-    print_versions(reference, tally)
-    print(f"\n1 reference, {len(settings.CELLS)} cells of settings and the other versions:", end=" ")
-    print(", ".join(f"{tally.verdicts[word]} {word}" for word in (EQUAL, "different", SKIPPED)))
-    print(f"{tally.files['decoded']} files decoded to the recorded or the encoded pixels,", end=" ")
-    print(f"{tally.files['encoded']} files encoded, byte for byte as by the reference")
-    return 1 if tally.verdicts["different"] else 0
+        print(f"the reference is {verdicts[0]}")
+    verdicts += print_settings(reference)
+    verdicts += print_versions(reference)
+    return 0 if print_counts(reference, verdicts) else 1
 
 
 if __name__ == "__main__":

@@ -46,13 +46,12 @@ def fetch_oldest(package: str, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary", ":all:", "--retries", "1", "--target", str(folder), f"{package}=={wanted}"]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False, env=os.environ
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise CannotFetchError(f"pip took too long over {package} {wanted}") from None
     if done.returncode:
-        raise CannotFetchError(f"pip has no {package} {wanted}: {done.stderr.strip().splitlines()[-1]}")
+        *_, reason = ["", *done.stderr.strip().splitlines()]
+        raise CannotFetchError(f"pip has no {package} {wanted}: {reason}")
 
 
 def other_pythons() -> list[str]:
