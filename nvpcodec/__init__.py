@@ -1,6 +1,17 @@
 """Lossless image compression with a learned flow: arrays to bytes and back, exactly."""
 
-from nvpcodec.api import decode, encode, info, read, write
+from nvpcodec.api import (
+    decode,
+    decode_batch,
+    decode_tensor,
+    encode,
+    encode_batch,
+    info,
+    read,
+    read_preview,
+    read_region,
+    write,
+)
 from nvpcodec.errors import (
     DamagedFileError,
     DeviceError,
@@ -35,8 +46,13 @@ __all__ = [
     "UnsupportedVersionError",
     "__version__",
     "decode",
+    "decode_batch",
+    "decode_tensor",
     "encode",
+    "encode_batch",
     "info",
     "read",
+    "read_preview",
+    "read_region",
     "write",
 ]

@@ -4,7 +4,9 @@ Nothing heavy is imported before a function here needs it.
 
 The arrays are uint8 or uint16 of shape (H, W), (H, W, 2), (H, W, 3) or (H, W, 4): grey, grey and alpha, RGB,
 RGBA; or bool (H, W).  (H, W, 1) is taken too and comes back as (H, W).  Everything else comes back exactly as
-it went in.  Files made from image files may hold palettes; arrays show these as the RGB or RGBA they mean.
+it went in.  Any strides will do, and anything that NumPy takes as such an array: memoryviews with a shape,
+and torch tensors on any device.  Files made from image files may hold palettes; arrays show these as the RGB
+or RGBA they mean.
 
 Where a path is asked for, any URL that fsspec knows will do: s3://bucket/a.nvp, memory://a.nvp.
 """
@@ -13,19 +15,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from nvpcodec.errors import InputError, UnsupportedImageError
+from nvpcodec.errors import InputError
 from nvpcodec.options import Options
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from collections.abc import Iterable
 
+    import numpy.typing as npt
+    import torch
+
+    from nvpcodec.arrays import Array
     from nvpcodec.fileinfo import FileInfo
     from nvpcodec.pixels import Image
-
-    Array: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.bool_]
+    from nvpcodec.sources import Readable
 
 #: A path, or a URL as a string.
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -49,9 +53,9 @@ def encode(array: npt.ArrayLike, *, options: Options | None = None) -> bytes:
     >>> np.array_equal(nvpcodec.decode(data), array)
     True
     """
-    from nvpcodec import codec
+    from nvpcodec import arrays, codec
 
-    image = _image_of_array(array)
+    image = arrays.to_image(array)
     options = options or Options()
     _check_size(image, options)
     return codec.encode_image(image, options)
@@ -68,9 +72,51 @@ def decode(data: bytes | bytearray | memoryview, *, options: Options | None = No
     ImageTooLargeError
         It has more pixels or samples than ``options`` allow.
     """
-    from nvpcodec import codec
+    from nvpcodec import arrays, codec
 
-    return _array_of_image(codec.decode_image(_to_bytes(data), options or Options()))
+    return arrays.from_image(codec.decode_image(_to_bytes(data), options or Options()))
+
+
+def decode_tensor(
+    data: bytes | bytearray | memoryview,
+    *,
+    device: str | torch.device = "cpu",
+    options: Options | None = None,
+) -> torch.Tensor:
+    """What ``decode`` gives, as a torch tensor on ``device``; raises as ``decode`` does."""
+    import torch
+
+    return torch.from_numpy(decode(data, options=options)).to(device)
+
+
+def encode_batch(
+    arrays: Iterable[npt.ArrayLike], *, options: Options | None = None, jobs: int = 1
+) -> list[bytes]:
+    """``encode`` of each array, ``jobs`` at a time in threads; each gets the bytes that it gets alone.
+
+    Raises
+    ------
+    NvpError
+        As for ``encode``, for the first array that fails.
+    """
+    from nvpcodec import batches
+
+    return batches.run(lambda array: encode(array, options=options), arrays, jobs)
+
+
+def decode_batch(
+    files: Iterable[bytes | bytearray | memoryview], *, options: Options | None = None, jobs: int = 1
+) -> list[Array]:
+    """``decode`` of each file, ``jobs`` at a time in threads.
+
+    Raises
+    ------
+    NvpError
+        As for ``decode``, for the first file that fails.
+    """
+    from nvpcodec import batches
+
+    return batches.run(lambda data: decode(data, options=options), files, jobs)
 
 
 def write(
@@ -110,6 +156,57 @@ def read(path: PathLike, *, options: Options | None = None) -> Array:
     return decode(storage.read(path), options=options)
 
 
+def read_region(source: Readable, box: tuple[int, int, int, int], *, options: Options | None = None) -> Array:
+    """The pixels of ``box``, (top, left, bottom, right): ``read(source)[top:bottom, left:right]``.
+
+    Only the header and the regions that the box touches are read and decoded; an image of up to 1024x1024
+    pixels is one region.  ``source`` is a path, a URL, bytes, or a binary file that can seek.
+
+    The header's checksum is compared, but not those of the file and of all its pixels, for which everything
+    would have to be read.  Regions that a model codes tell nearly every change all the same: the decoder must
+    end with nothing left over.  Plain regions are as safe as deflate and LZMA are without checksums.
+
+    Raises
+    ------
+    InputError
+        ``source`` cannot be read, or the box does not lie in the image; ImageTooLargeError if the regions
+        have more pixels than ``options`` allow.
+    FormatError
+        As for ``decode``.
+    """
+    from nvpcodec import arrays, partial, sources
+
+    with sources.opened(source) as opened:
+        header = partial.read_header(opened)
+        return arrays.from_image(partial.read_box(opened, header, box, options or Options()))
+
+
+def read_preview(source: Readable, size: int, *, options: Options | None = None) -> Array:
+    """The image made smaller by a power of two, the smallest whose longer side has ``size`` pixels or more.
+
+    It has every second, fourth, eighth ... row and column of the image: samples, not averages.  Where a phase
+    flow coded the image, as ``photo`` does, only the coarse scales are read and decoded.  What was coded
+    otherwise is decoded whole: drawings, 16 bits, alpha, and all of the model ``realnvp``.  ``source`` is as
+    for ``read_region``.
+
+    The header's checksum is compared.  Of the coarse scales nothing else tells whether they were changed.
+
+    Raises
+    ------
+    InputError
+        ``source`` cannot be read, or ``size`` is below 1; ImageTooLargeError if the preview, or a region that
+        must be decoded whole, has more pixels than ``options`` allow.
+    FormatError
+        As for ``decode``.
+    """
+    from nvpcodec import arrays, partial, sources
+
+    with sources.opened(source) as opened:
+        header = partial.read_header(opened)
+        factor = partial.factor_for(header, size)
+        return arrays.from_image(partial.read_reduced(opened, header, factor, options or Options()))
+
+
 def info(source: bytes | bytearray | memoryview | PathLike) -> FileInfo:
     """What the bytes of a .nvp file, or the file at a path, say about themselves; no torch is needed.
 
@@ -136,9 +233,9 @@ def _info_at(place: PathLike) -> FileInfo:
     if isinstance(located, Path):
         return fileinfo.describe(files.read(located))
     size = urls.size(located)
-    if size is None:
+    if size is None or size <= fileinfo.HEAD_BYTES:
         return fileinfo.describe(urls.read(located))
-    return fileinfo.describe_stored(lambda count: urls.read_head(located, count), size)
+    return fileinfo.describe_by_head(lambda count: urls.read_head(located, count), size)
 
 
 def _to_bytes(data: bytes | bytearray | memoryview) -> bytes:
@@ -151,56 +248,3 @@ def _check_size(image: Image, options: Options) -> None:
     from nvpcodec.pixels import check_size
 
     check_size(image.width, image.height, options.max_pixels)
-
-
-def _image_of_array(array: Any) -> Image:
-    """The record of an array of one of the shapes and dtypes above."""
-    import numpy as np
-
-    from nvpcodec.pixels import Image, Kind
-
-    samples = np.asarray(array)
-    if samples.dtype == np.bool_ and samples.ndim == 2:
-        return Image(np.ascontiguousarray(samples[..., None], dtype=np.uint8), Kind.BILEVEL)
-    if samples.ndim == 2:
-        samples = samples[..., None]
-    kinds = {1: Kind.GREY, 2: Kind.GREY_ALPHA, 3: Kind.RGB, 4: Kind.RGBA}
-    if samples.ndim != 3 or samples.shape[2] not in kinds:
-        raise UnsupportedImageError(
-            f"the array has shape {np.shape(array)}; use (H, W) or (H, W, C) with 1 to 4 channels"
-        )
-    kind = kinds[samples.shape[2]]
-    if samples.dtype == np.uint8:
-        return Image(np.ascontiguousarray(samples, dtype=np.uint8), kind)
-    if samples.dtype.kind == "u" and samples.dtype.itemsize == 2:
-        return Image(np.ascontiguousarray(samples, dtype=np.uint16), kind)
-    raise UnsupportedImageError(f"the array has dtype {samples.dtype}; use uint8, uint16, or bool for (H, W)")
-
-
-def _array_of_image(image: Image) -> Array:
-    """What ``image`` shows as an array; a single transparent colour has no place in it."""
-    import numpy as np
-
-    from nvpcodec.pixels import Kind
-
-    if image.kind is Kind.PALETTE:
-        return _look_up_palette(image)
-    if image.kind is Kind.BILEVEL:
-        return image.samples[..., 0].astype(np.bool_)
-    return image.samples[..., 0] if image.kind is Kind.GREY else image.samples
-
-
-def _look_up_palette(image: Image) -> npt.NDArray[np.uint8]:
-    """RGB, or RGBA if the palette has transparency; indices beyond the palette are black."""
-    import numpy as np
-
-    from nvpcodec.pixels import MAX_PALETTE
-
-    colours = np.zeros((MAX_PALETTE, 4), np.uint8)
-    colours[:, 3] = 255
-    palette = np.frombuffer(image.palette or b"", np.uint8).reshape(-1, 3)
-    colours[: len(palette), :3] = palette
-    alpha = np.frombuffer(image.transparency or b"", np.uint8)
-    colours[: len(alpha), 3] = alpha
-    channels = 3 if image.transparency is None else 4
-    return colours[image.samples[..., 0], :channels]

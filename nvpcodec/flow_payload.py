@@ -19,8 +19,8 @@ from nvpcodec.container import (
 )
 from nvpcodec.errors import DamagedFileError
 
-#: So many bytes of a payload tell where its parts are.
-HEAD_BYTES = 6
+#: So many bytes of a payload tell where its parts are, and hold the first of the colours in mode 17.
+HEAD_BYTES = 7
 
 
 @dataclass(frozen=True, slots=True)

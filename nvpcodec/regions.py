@@ -26,8 +26,13 @@ class Region:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
+#: Where an image is cut, cells have sides that are multiples of this: so the coarse scales of all cells, side
+#: by side, are those of the image.
+SIDE_MULTIPLE = 64
+
+
 def region_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width of the cells that an encoder cuts an image into: as few as may be, about equal.
+    """Height and width of the cells that an encoder cuts an image into: few, and about equal.
 
     An image with one short side gets longer cells along the other.
     """
@@ -36,8 +41,11 @@ def region_size(height: int, width: int) -> tuple[int, int]:
 
 
 def _even_part(length: int, longest: int) -> int:
-    parts = -(-length // longest)
-    return -(-length // parts)
+    if length <= longest:
+        return length
+    multiple = min(SIDE_MULTIPLE, longest)
+    parts = -(-length // (longest - longest % multiple))
+    return -(-length // (parts * multiple)) * multiple
 
 
 def cut(height: int, width: int, region_height: int, region_width: int) -> Iterator[Region]:

@@ -91,8 +91,21 @@ def read_head(stored: StoredObject, count: int) -> bytes:
     InputError
         As for ``read``.
     """
+    return read_range(stored, 0, count)
+
+
+def read_range(stored: StoredObject, start: int, stop: int) -> bytes:
+    """The bytes from ``start`` up to ``stop``, as far as the object has them.
+
+    Raises
+    ------
+    InputError
+        As for ``read``.
+    """
+    if start == stop:  # some stores take an empty range for the whole object
+        return b""
     with _reading(stored):
-        return bytes(stored.store.cat_file(stored.path, start=0, end=count))[:count]
+        return bytes(stored.store.cat_file(stored.path, start=start, end=stop))[: stop - start]
 
 
 def size(stored: StoredObject) -> int | None:

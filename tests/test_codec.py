@@ -213,7 +213,7 @@ def test_long_images_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     data = assert_comes_back(shaded(2, Kind.GREY, 70, 9), small_options())
     assert len(container.parse(data).regions) == 1
     data = assert_comes_back(shaded(2, Kind.GREY, 70, 40), small_options())
-    assert len(container.parse(data).regions) == 3
+    assert len(container.parse(data).regions) == 6
 
 
 def test_a_report_adds_up() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvpcodec.regions import REGION_SIDE, Region, cut, region_size
+from nvpcodec.regions import REGION_SIDE, SIDE_MULTIPLE, Region, cut, region_size
 
 SIDES = st.one_of(st.integers(1, 3000), st.integers(1, 2**31 - 1))
 
@@ -16,11 +16,11 @@ SIDES = st.one_of(st.integers(1, 3000), st.integers(1, 2**31 - 1))
     [
         ((1, 1), (1, 1)),
         ((1024, 1024), (1024, 1024)),
-        ((1025, 1024), (513, 1024)),
-        ((1000, 3000), (1000, 1000)),
+        ((1025, 1024), (576, 1024)),
+        ((1000, 3000), (1000, 1024)),
         ((2**20, 1), (2**20, 1)),
-        ((1, 2**20 + 1), (1, 2**19 + 1)),
-        ((4000, 6000), (1000, 1000)),
+        ((1, 2**20 + 1), (1, 2**19 + 64)),
+        ((4000, 6000), (1024, 1024)),
     ],
 )
 def test_literal_sizes(size: tuple[int, int], cell: tuple[int, int]) -> None:
@@ -33,6 +33,13 @@ def test_no_region_is_too_large(height: int, width: int) -> None:
     assert 1 <= tall <= height
     assert 1 <= wide <= width
     assert tall * wide <= REGION_SIDE**2
+
+
+@given(SIDES, SIDES)
+def test_cut_sides_are_multiples(height: int, width: int) -> None:
+    tall, wide = region_size(height, width)
+    assert tall == height or tall % SIDE_MULTIPLE == 0
+    assert wide == width or wide % SIDE_MULTIPLE == 0
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 45), st.integers(1, 45))

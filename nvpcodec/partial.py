@@ -1,0 +1,261 @@
+"""Parts of files: boxes of pixels from the regions that they touch, smaller images from coarse scales.
+
+Only the bytes that are needed are read. So the checksums of the file and of all pixels cannot be compared;
+what holds of the parts that are read is said where they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from nvpcodec import codec, colour, container, flow_payload, plain
+from nvpcodec.container import Header, RegionPart
+from nvpcodec.errors import DamagedFileError, InputError
+from nvpcodec.fileinfo import MAX_HEADER_BYTES
+from nvpcodec.layout import scale_sizes
+from nvpcodec.options import Options
+from nvpcodec.phase_coder import PhaseCoder, growth_of
+from nvpcodec.pixels import Image, Kind, Samples, check_size, image_from_side_data
+from nvpcodec.regions import Region, cut
+from nvpcodec.sources import Source
+from nvpcodec.stack import Ints, Stack, from_bytes, from_top
+
+#: What is read at first: the header of nearly every file.
+HEAD_BYTES = 1 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A region of a file: where it is in the image, how it is coded, where its payload lies in the file."""
+
+    region: Region
+    mode: int
+    start: int
+    stop: int
+
+
+def read_header(source: Source) -> Header:
+    """The header at the beginning of ``source``, whose length is compared with what it says.
+
+    Raises
+    ------
+    FormatError
+        As for ``container.parse_header`` and ``container.check_length``.
+    """
+    count = HEAD_BYTES
+    while True:
+        head = source.read(0, min(count, source.size))
+        try:
+            header = container.parse_header(head)
+        except DamagedFileError:  # its header may be a longer one
+            if len(head) == source.size or count >= MAX_HEADER_BYTES:
+                raise
+            count *= 4
+        else:
+            container.check_length(header, source.size)
+            return header
+
+
+def read_side_data(source: Source, header: Header) -> bytes:
+    """The side data as they stand in the file."""
+    return source.read(header.side_data_start, header.side_data_start + header.side_bytes)
+
+
+def cells(header: Header) -> Iterator[Cell]:
+    """All regions, in the order of the file."""
+    start = header.side_data_start + header.side_bytes
+    grid = cut(header.height, header.width, header.region_height, header.region_width)
+    for region, entry in zip(grid, header.regions, strict=True):
+        yield Cell(region, entry.mode, start, start + entry.payload_bytes)
+        start += entry.payload_bytes
+
+
+def read_box(source: Source, header: Header, box: tuple[int, int, int, int], options: Options) -> Image:
+    """The pixels of ``box``, (top, left, bottom, right), half-open, as an image without metadata.
+
+    The regions that it touches are read and decoded whole.
+
+    Raises
+    ------
+    InputError
+        The box is not inside the image; ImageTooLargeError if those regions have too many pixels.
+    FormatError
+        The file is none, is damaged, or needs what is not here.
+    """
+    wanted = _checked_box(box, header)
+    touched = [cell for cell in cells(header) if _overlap(cell.region, wanted)]
+    first, last = touched[0].region, touched[-1].region
+    check_size(last.right - first.left, last.bottom - first.top, options.max_pixels)
+    reader = _Reader(source, header, options)
+    samples = np.empty((*wanted.shape, reader.kind.channels), reader.dtype)
+    for cell in touched:
+        both = _common(cell.region, wanted)
+        decoded = reader.decode(cell)
+        samples[_within(both, wanted).window] = decoded[_within(both, cell.region).window]
+    return reader.image(samples)
+
+
+def read_reduced(source: Source, header: Header, factor: int, options: Options) -> Image:
+    """The image made smaller by ``factor``, a power of two, as an image without metadata.
+
+    Of each region, it has the pixels whose row and column, counted from the region's corner, are multiples
+    of the factor; so has the whole image where region sides are.
+
+    Raises
+    ------
+    ImageTooLargeError
+        It would still be too large, or what has to be decoded for it.
+    FormatError
+        As for ``read_box``.
+    """
+    width, height = reduced_size(header, factor)
+    check_size(width, height, options.max_pixels)
+    reader = _Reader(source, header, options)
+    samples = np.empty((height, width, reader.kind.channels), reader.dtype)
+    for cell in cells(header):
+        top, left = (
+            _ceil_div(corner, side) * _ceil_div(side, factor)
+            for corner, side in (
+                (cell.region.top, header.region_height),
+                (cell.region.left, header.region_width),
+            )
+        )
+        part = reader.reduce(cell, factor)
+        samples[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return reader.image(samples)
+
+
+def reduced_size(header: Header, factor: int) -> tuple[int, int]:
+    """Width and height of what ``read_reduced`` gives."""
+    return (
+        _reduced_side(header.width, header.region_width, factor),
+        _reduced_side(header.height, header.region_height, factor),
+    )
+
+
+def factor_for(header: Header, size: int) -> int:
+    """The largest power of two that leaves the longer side ``size`` pixels or more.
+
+    Raises
+    ------
+    InputError
+        ``size`` is below 1.
+    """
+    if size < 1:
+        raise InputError(f"a preview of {size} pixels cannot be made; ask for 1 or more")
+    longer = max(header.width, header.height)
+    factor = 1
+    while factor < longer and _ceil_div(longer, 2 * factor) >= size:
+        factor *= 2
+    return factor
+
+
+class _Reader:
+    """Decodes regions of one file."""
+
+    def __init__(self, source: Source, header: Header, options: Options) -> None:
+        self._source = source
+        self._header = header
+        self._max_pixels = options.max_pixels
+        self._coder = codec.find_coder(header.model_id, options)
+        self.kind = Kind(header.kind)
+        self.dtype = np.uint16 if header.bit_depth == 16 else np.uint8
+
+    def image(self, samples: Samples) -> Image:
+        """An image of decoded samples; its palette is all that it has of the side data."""
+        if self.kind is not Kind.PALETTE:
+            return Image(samples, self.kind)
+        whole = image_from_side_data(samples, self.kind, read_side_data(self._source, self._header))
+        return Image(samples, self.kind, whole.palette, whole.transparency)
+
+    def decode(self, cell: Cell) -> Samples:
+        """The samples (h, w, c) of a region."""
+        height, width = cell.region.shape
+        check_size(width, height, self._max_pixels)
+        part = RegionPart(cell.mode, self._source.read(cell.start, cell.stop))
+        shape = (height, width, self.kind.channels)
+        return codec.decode_region(part, shape, self.kind, self._header.bit_depth, self._coder)
+
+    def reduce(self, cell: Cell, factor: int) -> Samples:
+        """Every ``factor``-th row and column of a region."""
+        coder = self._coder
+        if cell.mode not in container.FLOW_MODES or not isinstance(coder, PhaseCoder):
+            return self.decode(cell)[::factor, ::factor]
+        length = cell.stop - cell.start
+        head = self._read(cell, slice(0, min(flow_payload.HEAD_BYTES, length)))
+        has_alpha = self.kind in codec.ALPHA_KINDS
+        places = flow_payload.find(cell.mode, head, length, has_alpha=has_alpha)
+        planes = self.kind.channels - has_alpha
+        values = self._coarse_scale(coder, cell, self._coded(cell, head, places.colours), planes, factor)
+        colours = colour.from_planes(values)
+        if places.alpha_mode is None:
+            return colours
+        height, width = cell.region.shape
+        check_size(width, height, self._max_pixels)
+        payload = self._read(cell, places.alpha)
+        alpha = plain.decode(places.alpha_mode, payload, (height, width, 1), 8)[::factor, ::factor]
+        return np.concatenate([colours, alpha], 2)
+
+    def _coded(self, cell: Cell, head: bytes, place: slice) -> tuple[int, Stack]:
+        """Growth and stack of a payload; the stack is read as far as it is needed if its top comes first."""
+        if cell.mode != container.MODE_FLOW_TOP_FIRST:
+            colours = self._read(cell, place)
+            return growth_of(colours[:1]), from_bytes(colours[1:])
+        growth = growth_of(head[place][:1])
+        start = cell.start + place.start + 1
+        return growth, from_top(
+            lambda begin, end: self._source.read(start + begin, start + end),
+            place.stop - place.start - 1,
+        )
+
+    def _coarse_scale(
+        self, coder: PhaseCoder, cell: Cell, coded: tuple[int, Stack], planes: int, factor: int
+    ) -> Ints:
+        growth, stack = coded
+        size = cell.region.shape
+        scale = factor.bit_length() - 1
+        # The coarsest scale of a small region may be finer than what is wanted.
+        beyond = max(0, scale - (len(scale_sizes(*size)) - 1))
+        values = coder.decode_scale(stack, growth, planes, size, scale - beyond)
+        return values[:, :: 1 << beyond, :: 1 << beyond]
+
+    def _read(self, cell: Cell, place: slice) -> bytes:
+        return self._source.read(cell.start + place.start, cell.start + place.stop)
+
+
+def _checked_box(box: tuple[int, int, int, int], header: Header) -> Region:
+    top, left, bottom, right = box
+    if not (0 <= top < bottom <= header.height and 0 <= left < right <= header.width):
+        raise InputError(
+            f"the box {tuple(box)} is not inside the image of {header.height} rows and {header.width} "
+            "columns; use (top, left, bottom, right)"
+        )
+    return Region(top, left, bottom, right)
+
+
+def _common(a: Region, b: Region) -> Region:
+    return Region(max(a.top, b.top), max(a.left, b.left), min(a.bottom, b.bottom), min(a.right, b.right))
+
+
+def _overlap(a: Region, b: Region) -> bool:
+    both = _common(a, b)
+    return both.top < both.bottom and both.left < both.right
+
+
+def _within(part: Region, whole: Region) -> Region:
+    """``part`` as seen from the corner of ``whole``."""
+    return Region(
+        part.top - whole.top, part.left - whole.left, part.bottom - whole.top, part.right - whole.left
+    )
+
+
+def _reduced_side(length: int, cell: int, factor: int) -> int:
+    full, rest = divmod(length, cell)
+    return full * _ceil_div(cell, factor) + _ceil_div(rest, factor)
+
+
+def _ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
