@@ -19,7 +19,7 @@ _MODES = {
 }
 _WEIGHTS = Path(__file__).with_name("weights")
 
-#: What is fetched of a stored file at first: the header of nearly all, and the whole of small ones.
+#: What is fetched of a large file at first: it holds the header of nearly all.
 HEAD_BYTES = 1 << 16
 #: No header is longer: a line of the region table takes 6 bytes at most, the rest less than 64.
 MAX_HEADER_BYTES = 6 * container.MAX_REGIONS + 64
@@ -76,11 +76,10 @@ def describe(data: bytes) -> FileInfo:
     return _describe(header, parsed.side_data)
 
 
-def describe_stored(read_head: Callable[[int], bytes], file_bytes: int) -> FileInfo:
+def describe_by_head(read_head: Callable[[int], bytes], file_bytes: int) -> FileInfo:
     """What a file of ``file_bytes`` says, whose first n bytes are ``read_head(n)``, from as few as will do.
 
-    Its length is compared with what its header says, and the header's checksum; the file's is not, unless
-    it is so short that all of it was fetched.
+    Its length is compared with what its header says, and the header's checksum; that of the file is not.
 
     Raises
     ------
@@ -88,8 +87,6 @@ def describe_stored(read_head: Callable[[int], bytes], file_bytes: int) -> FileI
         As for ``describe``, as far as these bytes tell.
     """
     head = read_head(HEAD_BYTES)
-    if file_bytes <= HEAD_BYTES:
-        return describe(head)
     try:
         header = container.parse_header(head)
     except DamagedFileError:  # its header may be a longer one

@@ -174,10 +174,11 @@ def test_what_is_not_there_or_no_file(folder: str) -> None:
     for call in (nvpcodec.read, nvpcodec.info):
         with pytest.raises(nvpcodec.InputError, match="does not exist"):
             call(f"{folder}/none.nvp")
-    put(f"{folder}/text.nvp", b"text")
-    for call in (nvpcodec.read, nvpcodec.info):
-        with pytest.raises(nvpcodec.FormatError):
-            call(f"{folder}/text.nvp")
+    for name, content in {"text": b"text", "empty": b"", "cut": nvpcodec.encode(GREY)[:-1]}.items():
+        put(f"{folder}/{name}.nvp", content)
+        for call in (nvpcodec.read, nvpcodec.info):
+            with pytest.raises(nvpcodec.FormatError):
+                call(f"{folder}/{name}.nvp")
     with pytest.raises(nvpcodec.OutputError, match="directory"):
         nvpcodec.write(folder, GREY)
 
@@ -266,7 +267,7 @@ def test_info_fetches_the_head_only(server: str, caplog: pytest.LogCaptureFixtur
     assert " 206 " in fetches[0], "a part, not the whole"
 
 
-def test_info_fetches_more_where_it_must() -> None:
+def test_info_fetches_more_where_it_must(folder: str) -> None:
     icc = noise(3, height=1, width=HEAD_BYTES).samples.tobytes()
     with_profile = codec.encode_image(
         Image(gradient().samples, Kind.RGB, metadata=Metadata(icc=icc)), nvpcodec.Options()
@@ -287,8 +288,8 @@ def test_info_fetches_more_where_it_must() -> None:
         )
     )
     for number, data in enumerate((with_profile, many_regions)):
-        put(f"memory://more/{number}.nvp", data)
-        assert nvpcodec.info(f"memory://more/{number}.nvp") == nvpcodec.info(data)
+        put(f"{folder}/{number}.nvp", data)
+        assert nvpcodec.info(f"{folder}/{number}.nvp") == nvpcodec.info(data)
 
 
 def test_info_refuses_what_its_head_tells() -> None:
