@@ -12,6 +12,7 @@ from nvpcodec.api import (
     read_region,
     write,
 )
+from nvpcodec.archive import Archive, pack
 from nvpcodec.errors import (
     DamagedFileError,
     DeviceError,
@@ -31,6 +32,7 @@ from nvpcodec.options import Options
 __version__ = "0.1.0"
 
 __all__ = [
+    "Archive",
     "DamagedFileError",
     "DeviceError",
     "FormatError",
@@ -51,6 +53,7 @@ __all__ = [
     "encode",
     "encode_batch",
     "info",
+    "pack",
     "read",
     "read_preview",
     "read_region",

@@ -100,7 +100,8 @@ class CouplingFlow:
         UnsupportedImageError
             The model takes a value so far that the format cannot hold it.
         """
-        for tile in tiles(*planes.shape[1:], pixels):
+        height, width = planes.shape[1:]
+        for tile in tiles(height, width, pixels):
             cut = planes[:, *tile.window]
             margins = [(0, whole - size) for whole, size in zip(tile.padded, cut.shape[1:], strict=True)]
             self.forward(stack, np.pad(cut, [(0, 0), *margins], "edge"), len(planes) * tile.before)

@@ -105,6 +105,40 @@ def writing(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def changing(path: Path) -> Iterator[BinaryIO]:
+    """The file at ``path`` as a stream to read and write, for one program at a time.
+
+    Raises
+    ------
+    InputError
+        It is missing, or a directory.
+    OutputError
+        It cannot be written, or another program is changing it. An OSError of the body counts as one of the
+        stream.
+    """
+    if os.path.isdir(path):
+        raise InputError(f"{path} is a directory; name a file in it")
+    try:
+        with path.open("r+b") as stream:
+            _lock(stream)
+            yield stream
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; check the name") from error
+    except BlockingIOError as error:
+        raise OutputError(f"{path} is being changed by another program; wait for it") from error
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {_reason(error)}") from error
+
+
+def _lock(stream: BinaryIO) -> None:
+    """Take the file for this process until it is closed, where the system has such locks."""
+    if os.name == "posix":
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
 def _renamed(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{secrets.token_hex(8)}.nvpcodec-part")
     try:

@@ -18,7 +18,10 @@ from nvpcodec import __version__
 from nvpcodec.cli.decode import decode
 from nvpcodec.cli.encode import encode
 from nvpcodec.cli.info import info
+from nvpcodec.cli.ls import ls
+from nvpcodec.cli.pack import pack
 from nvpcodec.cli.train import train
+from nvpcodec.cli.unpack import unpack
 from nvpcodec.errors import NvpError, OutputExistsError
 
 DEBUG_VARIABLE = "NVPCODEC_DEBUG"
@@ -35,13 +38,14 @@ def cli() -> None:
     nvpcodec encode photo.png          writes photo.nvp
     nvpcodec decode photo.nvp          writes photo.png
     nvpcodec info photo.nvp            tells where every byte went
+    nvpcodec pack icons/ icons.nvpa    packs many images into one archive
 
     Exit status: 0 done, 1 a file or its data would not do it, 2 the command line asks for what cannot be
     (unknown option, missing input, existing output), 130 interrupted.
     """
 
 
-for command in (encode, decode, info, train):
+for command in (encode, decode, info, pack, unpack, ls, train):
     cli.add_command(command)
 
 

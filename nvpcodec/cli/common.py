@@ -163,13 +163,13 @@ def named(source: str, errors: tuple[type[NvpError], ...] = (InputError, FormatE
         raise type(error)(f"{shown(source, 'stdin')}: {error}") from error
 
 
-def progress_line(quiet: bool) -> Callable[[int, int], None]:
-    """Tells how many regions are done, over and over in one line, where a terminal shows it."""
+def progress_line(quiet: bool, unit: str = "regions") -> Callable[[int, int], None]:
+    """Tells how many of something are done, over and over in one line, where a terminal shows it."""
     followed = not quiet and sys.stderr.isatty()
 
     def tell(done: int, total: int) -> None:
         if followed and total > 1:
-            line = f"{done} of {total} regions" if done < total else ""
+            line = f"{done} of {total} {unit}" if done < total else ""
             click.echo(f"\r\x1b[K{line}", nl=False, err=True)
 
     return tell

@@ -1,0 +1,210 @@
+"""Chains: small images of one kind as one block of an archive, on one stack.
+
+    mode, [model id]
+    length of the side data, side data of all images
+    CRC-32 of all samples
+    payload, to the end of the block
+
+So images share what a file of their own would cost each of them. A flow takes them one after another. Plain
+modes see one region: the images below each other if all are of one width, else all their pixels in a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nvpcodec import codec, colour, container, flow_payload, plain, zoo
+from nvpcodec.codec import RegionCoder
+from nvpcodec.container import MODEL_ID_BYTES, RegionPart, varint_from_bytes, varint_to_bytes
+from nvpcodec.errors import DamagedFileError, FormatError
+from nvpcodec.options import Options
+from nvpcodec.pixels import (
+    Image,
+    Kind,
+    Samples,
+    image_from_records,
+    pack_records,
+    records_to_bytes,
+    unpack_records,
+)
+from nvpcodec.report import Accounts
+
+#: Height and width.
+Size = tuple[int, int]
+
+_CRC_BYTES = 4
+
+
+def encode(images: Sequence[Image], options: Options) -> bytes:
+    """The chain of images of one kind and bit depth.
+
+    Raises
+    ------
+    UnsupportedImageError
+        They carry too much beside their samples.
+    ModelError, DeviceError
+        The model or the device of the options cannot be used.
+    """
+    kind, bit_depth = images[0].kind, images[0].bit_depth
+    samples = [image.samples for image in images]
+
+    def flow() -> tuple[RegionPart, Accounts]:
+        return _encode_flow(samples, kind, codec.coder_of(options))
+
+    part, _ = codec.smallest_part(_joined(samples), kind, bit_depth, flow)
+    model_id = zoo.by_name(options.model).model_id if part.mode == container.MODE_FLOW else b""
+    side_data = _side_data_to_bytes(images)
+    return b"".join(
+        (
+            bytes((part.mode,)),
+            model_id,
+            varint_to_bytes(len(side_data)),
+            side_data,
+            codec.pixel_checksum(*samples).to_bytes(_CRC_BYTES, "little"),
+            part.payload,
+        )
+    )
+
+
+def decode(data: bytes, kind: Kind, bit_depth: int, sizes: Sequence[Size], options: Options) -> list[Image]:
+    """Mirror image of `encode`: images of these sizes, which the caller has found to be within the limits.
+
+    Raises
+    ------
+    FormatError
+        It is no such chain; DamagedFileError if it was changed, UnknownModelError if its model is not here.
+    """
+    chain = _parse(data)
+    coder = codec.find_coder(chain.model_id, options)
+    if coder is None:
+        shape = (*_joined_size(sizes), kind.channels)
+        samples = _parted(codec.decode_region(chain.part, shape, kind, bit_depth, None), sizes)
+    else:
+        samples = _decode_flow(chain.part.payload, sizes, kind, bit_depth, coder)
+    if codec.pixel_checksum(*samples) != chain.pixel_checksum:
+        raise DamagedFileError("the pixels of a chain have another checksum; get a good copy of the archive")
+    records = _records_from_bytes(chain.side_data, len(sizes))
+    return [image_from_records(each, kind, held) for each, held in zip(samples, records, strict=True)]
+
+
+def _encode_flow(samples: Sequence[Samples], kind: Kind, coder: RegionCoder) -> tuple[RegionPart, Accounts]:
+    """Colours through the flow, alpha coded plainly."""
+    alpha = None
+    if kind in codec.ALPHA_KINDS:
+        alpha = RegionPart(*plain.encode(_joined([each[..., -1:] for each in samples]), 8))
+        samples = [each[..., :-1] for each in samples]
+    planes = [colour.to_planes(each.astype(np.uint8, copy=False)) for each in samples]
+    colours, accounts = coder.encode_chain(planes)
+    return RegionPart(container.MODE_FLOW, flow_payload.join(container.MODE_FLOW, colours, alpha)), accounts
+
+
+def _decode_flow(
+    payload: bytes, sizes: Sequence[Size], kind: Kind, bit_depth: int, coder: RegionCoder
+) -> list[Samples]:
+    if kind not in container.FLOW_KINDS or bit_depth != 8:
+        raise FormatError("flow chains hold grey or colour samples of 8 bits; these images have others")
+    has_alpha = kind in codec.ALPHA_KINDS
+    coded, alpha = flow_payload.split(container.MODE_FLOW, payload, has_alpha=has_alpha)
+    decoded = coder.decode_chain(coded, kind.channels - has_alpha, sizes)
+    colours: list[Samples] = [colour.from_planes(planes) for planes in decoded]
+    if alpha is None:
+        return colours
+    alphas = _parted(plain.decode(alpha.mode, alpha.payload, (*_joined_size(sizes), 1), 8), sizes)
+    return [_with_alpha(*both) for both in zip(colours, alphas, strict=True)]
+
+
+def _with_alpha(colours: Samples, alpha: Samples) -> Samples:
+    samples: Samples = np.concatenate([colours, alpha], 2)
+    return samples
+
+
+# --- several images as one ----------------------------------------------------------------------------------
+
+
+def _joined_size(sizes: Sequence[Size]) -> Size:
+    """The size of images of these sizes as one."""
+    widths = {width for _, width in sizes}
+    if len(widths) == 1:
+        return sum(height for height, _ in sizes), widths.pop()
+    return 1, sum(height * width for height, width in sizes)
+
+
+def _joined(images: Sequence[Samples]) -> Samples:
+    """Images (h, w, c) as one: below each other, or all pixels in a row."""
+    height, width = _joined_size([each.shape[:2] for each in images])
+    channels = images[0].shape[2]
+    joined: Samples = np.concatenate([each.reshape(-1, channels) for each in images])
+    return joined.reshape(height, width, channels)
+
+
+def _parted(joined: Samples, sizes: Sequence[Size]) -> list[Samples]:
+    """Mirror image of `_joined`."""
+    channels = joined.shape[2]
+    pixels, start, parts = joined.reshape(-1, channels), 0, []
+    for height, width in sizes:
+        part: Samples = pixels[start : start + height * width]
+        parts.append(part.reshape(height, width, channels))
+        start += height * width
+    return parts
+
+
+# --- bytes --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """The parts of a chain's bytes."""
+
+    part: RegionPart
+    model_id: bytes | None
+    side_data: bytes
+    pixel_checksum: int
+
+
+def _parse(data: bytes) -> _Chain:
+    if not data:
+        raise DamagedFileError("a chain has no bytes; get a good copy of the archive")
+    mode, position, model_id = data[0], 1, None
+    if mode not in container.MODES or mode == container.MODE_FLOW_TOP_FIRST:
+        raise FormatError(f"chain mode {mode} is reserved; use a newer nvpcodec")
+    if mode == container.MODE_FLOW:
+        position += MODEL_ID_BYTES
+        model_id = data[1:position]
+    side_bytes, position = varint_from_bytes(data, position)
+    side_end = position + side_bytes
+    payload_start = side_end + _CRC_BYTES
+    if payload_start > len(data):
+        raise DamagedFileError("the side data of a chain go beyond its end; get a good copy of the archive")
+    return _Chain(
+        RegionPart(mode, data[payload_start:]),
+        model_id,
+        data[position:side_end],
+        int.from_bytes(data[side_end:payload_start], "little"),
+    )
+
+
+def _side_data_to_bytes(images: Sequence[Image]) -> bytes:
+    """The records of each image, behind their length; nothing at all if none carries any."""
+    records = [records_to_bytes(image) for image in images]
+    if not any(records):
+        return b""
+    return pack_records(b"".join(varint_to_bytes(len(each)) + each for each in records))
+
+
+def _records_from_bytes(side_data: bytes, count: int) -> list[bytes]:
+    """Mirror image of `_side_data_to_bytes`."""
+    if not side_data:
+        return [b""] * count
+    data, position, records = unpack_records(side_data), 0, []
+    for _ in range(count):
+        length, start = varint_from_bytes(data, position)
+        position = start + length
+        if position > len(data):
+            raise DamagedFileError("the side data of a chain end too early; get a good copy of the archive")
+        records.append(data[start:position])
+    if position < len(data) or not any(records):
+        raise DamagedFileError("the side data of a chain are not what it needs; get a good copy")
+    return records
