@@ -96,6 +96,16 @@ def flow_cases(model: str) -> dict[str, Case]:
     }
 
 
+def top_first_cases() -> dict[str, Case]:
+    """The same photographs, for models whose regions were of mode 16 before they were of mode 17."""
+    return {
+        f"{model}-{model_id}-top-{name}": case
+        for model, model_id in zoo.CURRENT.items()
+        if zoo.by_name(model).kind == "phase"
+        for name, case in flow_cases(model).items()
+    }
+
+
 def cases() -> dict[str, Case]:
     """All golden images by name, for the models of today."""
     plain = {name: Case(image) for name, image in plain_cases().items()}
@@ -104,7 +114,7 @@ def cases() -> dict[str, Case]:
         for model, model_id in zoo.CURRENT.items()
         for name, case in flow_cases(model).items()
     }
-    return plain | flow
+    return plain | flow | top_first_cases()
 
 
 def encode(case: Case) -> bytes:
