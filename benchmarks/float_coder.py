@@ -62,8 +62,8 @@ class FloatCoder:
         recorder.play(stack, growth)
         return bytes([GROWTHS.index(growth)]) + to_bytes(stack)
 
-    def decode(self, payloads: Sequence[bytes], height: int, width: int) -> NDArray[np.int32]:
-        """int32 planes (B, 3, H, W) of images of one size, whose networks run as one batch."""
+    def decode(self, payloads: Sequence[bytes], height: int, width: int) -> list[Ints]:
+        """int32 planes (3, H, W) of each of the images, all of one size; their networks run as one batch."""
         stacks = [from_bytes(payload[1:]) for payload in payloads]
         growths = [GROWTHS[payload[0]] for payload in payloads]
         sizes = scale_sizes(height, width)
@@ -79,7 +79,7 @@ class FloatCoder:
         coarsest = [[_pop_uniform(s, legal, sizes[-1]) for legal in LEGAL] for s in stacks]
         with torch.inference_mode():
             decoded = self._model.walk(torch.tensor(np.array(coarsest)).float(), len(sizes) - 1, pop)
-        return decoded.int().numpy()
+        return list(decoded.int().numpy())
 
 
 def cumulative_frequencies(at: Placement) -> NDArray[np.int32]:

@@ -51,6 +51,11 @@ def weighted_sum(coefficients: Tensor, rows: Tensor) -> Tensor:
     return coefficients @ rows
 
 
+#: Lowerings that a kind of device may use, the fastest first. CUDA's own convolution is not among them: which
+#: algorithm it takes may change from call to call.
+LOWERINGS: dict[str, tuple[Lowering, ...]] = {"cpu": (direct, gemm), "cuda": (gemm,)}
+
+
 def float32_settings() -> tuple[object, ...]:
     """How precisely torch has been told to multiply float32; since 2.9 each library has a setting."""
     mkldnn = torch.backends.mkldnn
@@ -144,15 +149,13 @@ def find_device(name: str) -> torch.device:
 def find_lowering(model: Model, device: torch.device) -> Lowering:
     """The fastest lowering that passes the known-answer test for every shape of the model.
 
-    On CUDA the library's convolution is not asked: which algorithm it takes may change from call to call.
-
     Raises
     ------
     DeviceError
         No lowering passes: the device computes other integers.
     """
     shapes = sorted({(spec.outputs, *shape) for spec in model.config.layers() for shape in spec.inputs})
-    for lowering in (direct, gemm) if device.type == "cpu" else (gemm,):
+    for lowering in LOWERINGS[device.type]:
         if all(is_proved(lowering, device, *shape) for shape in shapes):
             return lowering
     raise _inexact(device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,12 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import determinism
+import gpu_check
 import size
 import speed
 import worker
 from common import Codec, Encoded, Picture, Samples, codec, find_images, is_lossless, load, peer_names
+from nvpcodec import codec as image_codec
+from nvpcodec import exact
 
 ROOT = Path(__file__).resolve().parent.parent
 CHANNELS = (1, 2, 3, 4)
@@ -200,3 +206,98 @@ def test_speed_says_which_codec_failed(tmp_path: Path) -> None:
     expected = pytest.raises(SystemExit, match="no-such-model failed, status 1")
     with speed.Worker(str(tmp_path / "no-such-model"), 1, [path]) as failing, expected:
         failing.round("first")
+
+
+def outcome(wrong: int | None, right_before: int | None, error: str | None = None) -> dict[str, Any]:
+    return {"samples": 200, "wrong": wrong, "right_before": right_before, "error": error}
+
+
+def test_broken_images_are_counted() -> None:
+    outcomes = [outcome(0, 200), outcome(50, 100), outcome(None, None, "too large"), outcome(150, 20)]
+    found = determinism.count(outcomes)
+    assert (found.images, found.broken, found.gave_up) == (4, 3, 1)
+    assert found.cells == ["3 of 4", "30.0 %", "50.0 %"]
+    assert determinism.count(outcomes[:1]).cells == ["0 of 1", "", ""]
+
+
+def test_equal_settings_must_break_nothing() -> None:
+    sound, broken = determinism.count([outcome(0, 200)]), determinism.count([outcome(1, 9)])
+    determinism.check_equal_settings({"float": sound})
+    with pytest.raises(RuntimeError, match="coder float breaks 1 images under equal settings"):
+        determinism.check_equal_settings({"integer": sound, "float": broken})
+
+
+def test_determinism_of_small_crops(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Floats break where the instruction set changes; integers do not."""
+    settings = [determinism.ENCODER, determinism.Setting("no AVX", {"ATEN_CPU_CAPABILITY": "default"})]
+    monkeypatch.setattr(determinism, "decoders", lambda _batch, _others: settings)
+    assert determinism.main([str(ROOT / "demo"), "--crop", "64"]) == 0
+    broken = json.loads(capsys.readouterr().out.splitlines()[-1])["broken"]
+    assert broken["the same settings"] == {"float": 0, "tables": 0, "integer": 0}
+    assert broken["no AVX"]["integer"] == 0
+
+
+@pytest.fixture
+def small_gpu_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Arguments of a quick check of the CPU, on few golden files and sizes; its log is LOG there."""
+    for path in gpu_check.GOLDEN.glob("*-rgb.n*"):
+        shutil.copy(path, tmp_path)
+    monkeypatch.setattr(gpu_check, "GOLDEN", tmp_path)
+    monkeypatch.setattr(gpu_check, "SIZES", ((1, 1), (37, 53)))
+    monkeypatch.setattr(gpu_check, "GRIDS", ((1, 1), (5, 6)))
+    monkeypatch.setattr(gpu_check, "of_every_kind", lambda _: {})
+    return ["--device", "cpu", "--largest", "53", "--output", str(tmp_path / "LOG")]
+
+
+def test_gpu_check_sets_the_ways_of_the_cpu_side_by_side(small_gpu_check: list[str], tmp_path: Path) -> None:
+    assert gpu_check.main(small_gpu_check) == 0
+    log = (tmp_path / "LOG").read_text("utf-8")
+    assert "all equal" in log
+    assert log.count(" 0 wrong") == 10
+    assert "golden files                     2 cases, 0 wrong" in log
+
+
+def wrong_product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    result = exact.gemm(x, weight)
+    result[..., -1, -1] += 1
+    return result
+
+
+def test_gpu_check_finds_a_wrong_product(capsys: pytest.CaptureFixture[str]) -> None:
+    side, log = gpu_check.Side("cpu", (wrong_product,)), gpu_check.Log([])
+    log.check("shapes", lambda: gpu_check.shape_cases(side))
+    assert log.failed > 20
+    before = log.failed
+    log.check("layers", lambda: gpu_check.layer_cases(side))
+    assert log.failed == before + 1
+    assert "refused" in capsys.readouterr().out
+    log.check("layers", lambda: gpu_check.layer_cases(side), refusable=True)
+    assert log.failed == before + 1
+
+
+def test_gpu_check_compares_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One side's bytes with another's: an encoder that differs is noticed."""
+    encode = image_codec.encode_image
+
+    def differing(image: Any, options: Any) -> bytes:
+        used = exact.LOWERINGS["cpu"]
+        return encode(image, options) + (b"" if used == (exact.direct,) else b"x")
+
+    monkeypatch.setattr(image_codec, "encode_image", differing)
+    monkeypatch.setattr(gpu_check, "MODELS", ("photo",))
+    sides = gpu_check.Side("cpu", (exact.direct,)), gpu_check.Side("cpu", (exact.gemm,))
+    images = gpu_check.sized(gradient(8, 9, 3), 1)
+    assert next(gpu_check.picture_cases(sides, images)) == ("photo 1×1: bytes", False)
+
+
+def test_a_picture_is_fitted_by_mirrors() -> None:
+    row = np.array([[[1], [2], [3]]], np.uint8)
+    assert gpu_check._fitted(row, 2, 8)[:, :, 0].tolist() == [[1, 2, 3, 2, 1, 2, 3, 2]] * 2
+
+
+def test_gpu_check_needs_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu_check.main([]) == 1
+    assert "there is no CUDA device here" in capsys.readouterr().err

@@ -361,7 +361,7 @@ def test_factors_are_powers_of_two(name: str) -> None:
 def test_a_winograd_library_makes_shipped_models_fall_back(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(exact, "direct", winograd)
+    monkeypatch.setitem(exact.LOWERINGS, "cpu", (winograd, gemm))
     assert find_lowering(zoo.by_name(name), CPU) is gemm
 
 
@@ -389,13 +389,12 @@ def test_the_fastest_lowering_that_is_right() -> None:
 
 
 def test_a_wrong_convolution_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact, "direct", tf32)
+    monkeypatch.setitem(exact.LOWERINGS, "cpu", (tf32, gemm))
     assert find_lowering(small_model(), CPU) is gemm
 
 
 def test_a_device_that_is_never_right_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact, "direct", off_by_one)
-    monkeypatch.setattr(exact, "gemm", bf16_accumulation)
+    monkeypatch.setitem(exact.LOWERINGS, "cpu", (off_by_one, bf16_accumulation))
     with pytest.raises(DeviceError, match="exactly"):
         find_lowering(small_model(), CPU)
 
