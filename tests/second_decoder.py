@@ -584,15 +584,14 @@ def convolve(weight: Array, x: Array) -> Array:
     """Sums (out, h, w) over the window of (in, h, w) that each of the weights (out, in, k, k) sees."""
     k = weight.shape[2]
     d = (k - 1) // 2
-    channels, height, width = x.shape
+    height, width = x.shape[1:]
     padded = np.pad(x, ((0, 0), (d, d), (d, d)))
-    total = np.zeros((height * width, len(weight)), np.int64)
+    total = np.zeros((len(weight), height, width), np.int64)
     for dy in range(k):
         for dx in range(k):
-            window = padded[:, dy : dy + height, dx : dx + width].reshape(channels, -1)
-            # Both factors lie in memory along the channels: NumPy multiplies integers without a library.
-            total += np.ascontiguousarray(window.T) @ np.ascontiguousarray(weight[:, :, dy, dx]).T
-    return total.T.reshape(-1, height, width)
+            window = padded[:, dy : dy + height, dx : dx + width]
+            total += np.einsum("oc,chw->ohw", weight[:, :, dy, dx], window)
+    return total
 
 
 def read_model(data: bytes) -> tuple[bytes, Model]:
