@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nvpcodec import exact, zoo
-from nvpcodec.errors import DeviceError
+from nvpcodec.codec import CODERS
+from nvpcodec.errors import DeviceError, UnsupportedImageError
 from nvpcodec.exact import (
+    SUMMED_MAX,
     ExactLayer,
     Lowering,
     direct,
@@ -26,7 +29,17 @@ from nvpcodec.exact import (
     known_sums,
     require_exact_sums,
 )
-from nvpcodec.tables import ACTIVATION_MAX, ACTIVATION_MIN
+from nvpcodec.fit import MAX_COEFFICIENT_SUM
+from nvpcodec.network import Layer
+from nvpcodec.tables import (
+    ACTIVATION_MAX,
+    ACTIVATION_MIN,
+    ACTIVITY_FACTOR,
+    ACTIVITY_FACTOR_BITS,
+    ACTIVITY_RECIPROCAL,
+    LEGAL,
+    SCALE_STEPS_PER_OCTAVE,
+)
 from tests.models import small_model
 
 CPU = torch.device("cpu")
@@ -419,3 +432,47 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert find_device("cpu") == CPU
     assert find_device("auto").type == find_device("cuda").type == "cuda"
+
+
+@pytest.mark.parametrize("name", zoo.CURRENT)
+def test_inputs_of_every_layer_are_activations(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What the bounds of `model` rest on: whole numbers in [-512, 511], whatever the pixels are."""
+    model, make = zoo.by_name(name), exact.layers
+    seen: set[str] = set()
+
+    def watched(layer_name: str, layer: ExactLayer) -> Layer:
+        def watch(*inputs: Tensor | None) -> Tensor:
+            for x in inputs:
+                if x is not None:
+                    assert x.min() >= ACTIVATION_MIN
+                    assert x.max() <= ACTIVATION_MAX
+                    assert torch.equal(x, x.floor())
+            seen.add(layer_name)
+            return layer(*inputs)
+
+        return watch
+
+    monkeypatch.setattr(exact, "layers", lambda *given: {n: watched(n, y) for n, y in make(*given).items()})
+    generator = np.random.default_rng(9)
+    planes = np.stack([generator.choice([*ends, sum(ends) // 2], (40, 48)) for ends in LEGAL])
+    with contextlib.suppress(UnsupportedImageError):  # the RealNVP may be taken out of its range
+        CODERS[model.kind](model, CPU).encode(planes.astype(np.int32))
+    assert seen == {spec.name for spec in model.config.layers()}
+
+
+def test_arithmetic_beside_the_layers_is_exact() -> None:
+    """The largest operands of every formula in float32 that is no layer, from the ranges of its inputs."""
+    difference = max(4 * (high - low) for low, high in LEGAL)  # quarter steps, also residuals
+    moved = -ACTIVATION_MIN * max(ACTIVITY_FACTOR) + 64
+    largest = {
+        "the sum that the activity is read off": 16 * difference,
+        "normalisation": difference * max(ACTIVITY_RECIPROCAL) + 128,
+        "shift": moved,
+        "mean": 16 * max(high for _, high in LEGAL) + (moved >> ACTIVITY_FACTOR_BITS),
+        "scale": -ACTIVATION_MIN * SCALE_STEPS_PER_OCTAVE + 16,
+        "sum of a fit": SUMMED_MAX * MAX_COEFFICIENT_SUM + 32,
+        "shift of the RealNVP": -ACTIVATION_MIN * 3,
+    }
+    assert max(largest.values()) < 1 << 24, largest
+    innovation = max(16 * (high - low) // 4 for low, high in LEGAL)
+    assert max(difference, innovation) == SUMMED_MAX

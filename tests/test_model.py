@@ -88,6 +88,17 @@ def test_a_broken_bound_names_the_layer_and_the_channel() -> None:
             changed(LAYER + ".bias", bias)
 
 
+def test_a_file_that_breaks_a_bound_is_refused_by_the_name_of_the_layer(tmp_path: Path) -> None:
+    """The largest legal weights everywhere are too much for a layer of many inputs."""
+    tensors = random_tensors()
+    tensors["level0.coupling1.stem.weight0"][2] = -128
+    tensors["level0.coupling1.stem.bias"][2] = 1 << 23
+    path = tmp_path / "broken.safetensors"
+    save_file(tensors, str(path), metadata={"config": small_model().config_json()})
+    with pytest.raises(ModelError, match=r"layer level0\.coupling1\.stem, channel 2: sums may reach"):
+        load(path)
+
+
 @pytest.mark.parametrize("shift", [-1, 24])
 def test_a_shift_out_of_range_is_refused(shift: int) -> None:
     shifts = random_tensors()[LAYER + ".shift"]
