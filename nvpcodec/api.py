@@ -174,10 +174,10 @@ def read_region(source: Readable, box: tuple[int, int, int, int], *, options: Op
     FormatError
         As for ``decode``.
     """
-    from nvpcodec import arrays, partial, sources
+    from nvpcodec import arrays, outline, partial, sources
 
     with sources.opened(source) as opened:
-        header = partial.read_header(opened)
+        header = outline.read_header(opened)
         return arrays.from_image(partial.read_box(opened, header, box, options or Options()))
 
 
@@ -199,11 +199,11 @@ def read_preview(source: Readable, size: int, *, options: Options | None = None)
     FormatError
         As for ``decode``.
     """
-    from nvpcodec import arrays, partial, sources
+    from nvpcodec import arrays, outline, partial, sources
 
     with sources.opened(source) as opened:
-        header = partial.read_header(opened)
-        factor = partial.factor_for(header, size)
+        header = outline.read_header(opened)
+        factor = outline.factor_for(header, size)
         return arrays.from_image(partial.read_reduced(opened, header, factor, options or Options()))
 
 

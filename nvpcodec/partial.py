@@ -6,71 +6,18 @@ what holds of the parts that are read is said where they are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 
-from nvpcodec import codec, colour, container, flow_payload, plain
+from nvpcodec import codec, colour, container, flow_payload, outline, plain
 from nvpcodec.container import Header, RegionPart
-from nvpcodec.errors import DamagedFileError, InputError
-from nvpcodec.fileinfo import MAX_HEADER_BYTES
+from nvpcodec.errors import InputError
 from nvpcodec.layout import scale_sizes
 from nvpcodec.options import Options
 from nvpcodec.phase_coder import PhaseCoder, growth_of
 from nvpcodec.pixels import Image, Kind, Samples, check_size, image_from_side_data
-from nvpcodec.regions import Region, cut
+from nvpcodec.regions import Region
 from nvpcodec.sources import Source
 from nvpcodec.stack import Ints, Stack, from_bytes, from_top
-
-#: What is read at first: the header of nearly every file.
-HEAD_BYTES = 1 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A region of a file: where it is in the image, how it is coded, where its payload lies in the file."""
-
-    region: Region
-    mode: int
-    start: int
-    stop: int
-
-
-def read_header(source: Source) -> Header:
-    """The header at the beginning of ``source``, whose length is compared with what it says.
-
-    Raises
-    ------
-    FormatError
-        As for ``container.parse_header`` and ``container.check_length``.
-    """
-    count = HEAD_BYTES
-    while True:
-        head = source.read(0, min(count, source.size))
-        try:
-            header = container.parse_header(head)
-        except DamagedFileError:  # its header may be a longer one
-            if len(head) == source.size or count >= MAX_HEADER_BYTES:
-                raise
-            count *= 4
-        else:
-            container.check_length(header, source.size)
-            return header
-
-
-def read_side_data(source: Source, header: Header) -> bytes:
-    """The side data as they stand in the file."""
-    return source.read(header.side_data_start, header.side_data_start + header.side_bytes)
-
-
-def cells(header: Header) -> Iterator[Cell]:
-    """All regions, in the order of the file."""
-    start = header.side_data_start + header.side_bytes
-    grid = cut(header.height, header.width, header.region_height, header.region_width)
-    for region, entry in zip(grid, header.regions, strict=True):
-        yield Cell(region, entry.mode, start, start + entry.payload_bytes)
-        start += entry.payload_bytes
 
 
 def read_box(source: Source, header: Header, box: tuple[int, int, int, int], options: Options) -> Image:
@@ -86,7 +33,7 @@ def read_box(source: Source, header: Header, box: tuple[int, int, int, int], opt
         The file is none, is damaged, or needs what is not here.
     """
     wanted = _checked_box(box, header)
-    touched = [cell for cell in cells(header) if _overlap(cell.region, wanted)]
+    touched = [cell for cell in outline.cells(header) if _overlap(cell.region, wanted)]
     first, last = touched[0].region, touched[-1].region
     check_size(last.right - first.left, last.bottom - first.top, options.max_pixels)
     reader = _Reader(source, header, options)
@@ -111,13 +58,13 @@ def read_reduced(source: Source, header: Header, factor: int, options: Options) 
     FormatError
         As for ``read_box``.
     """
-    width, height = reduced_size(header, factor)
+    width, height = outline.reduced_size(header, factor)
     check_size(width, height, options.max_pixels)
     reader = _Reader(source, header, options)
     samples = np.empty((height, width, reader.kind.channels), reader.dtype)
-    for cell in cells(header):
+    for cell in outline.cells(header):
         top, left = (
-            _ceil_div(corner, side) * _ceil_div(side, factor)
+            outline.reduced_side(corner, side, factor)
             for corner, side in (
                 (cell.region.top, header.region_height),
                 (cell.region.left, header.region_width),
@@ -126,31 +73,6 @@ def read_reduced(source: Source, header: Header, factor: int, options: Options) 
         part = reader.reduce(cell, factor)
         samples[top : top + part.shape[0], left : left + part.shape[1]] = part
     return reader.image(samples)
-
-
-def reduced_size(header: Header, factor: int) -> tuple[int, int]:
-    """Width and height of what ``read_reduced`` gives."""
-    return (
-        _reduced_side(header.width, header.region_width, factor),
-        _reduced_side(header.height, header.region_height, factor),
-    )
-
-
-def factor_for(header: Header, size: int) -> int:
-    """The largest power of two that leaves the longer side ``size`` pixels or more.
-
-    Raises
-    ------
-    InputError
-        ``size`` is below 1.
-    """
-    if size < 1:
-        raise InputError(f"a preview of {size} pixels cannot be made; ask for 1 or more")
-    longer = max(header.width, header.height)
-    factor = 1
-    while factor < longer and _ceil_div(longer, 2 * factor) >= size:
-        factor *= 2
-    return factor
 
 
 class _Reader:
@@ -168,10 +90,10 @@ class _Reader:
         """An image of decoded samples; its palette is all that it has of the side data."""
         if self.kind is not Kind.PALETTE:
             return Image(samples, self.kind)
-        whole = image_from_side_data(samples, self.kind, read_side_data(self._source, self._header))
+        whole = image_from_side_data(samples, self.kind, outline.read_side_data(self._source, self._header))
         return Image(samples, self.kind, whole.palette, whole.transparency)
 
-    def decode(self, cell: Cell) -> Samples:
+    def decode(self, cell: outline.Cell) -> Samples:
         """The samples (h, w, c) of a region."""
         height, width = cell.region.shape
         check_size(width, height, self._max_pixels)
@@ -179,7 +101,7 @@ class _Reader:
         shape = (height, width, self.kind.channels)
         return codec.decode_region(part, shape, self.kind, self._header.bit_depth, self._coder)
 
-    def reduce(self, cell: Cell, factor: int) -> Samples:
+    def reduce(self, cell: outline.Cell, factor: int) -> Samples:
         """Every ``factor``-th row and column of a region."""
         coder = self._coder
         if cell.mode not in container.FLOW_MODES or not isinstance(coder, PhaseCoder):
@@ -199,7 +121,7 @@ class _Reader:
         alpha = plain.decode(places.alpha_mode, payload, (height, width, 1), 8)[::factor, ::factor]
         return np.concatenate([colours, alpha], 2)
 
-    def _coded(self, cell: Cell, head: bytes, place: slice) -> tuple[int, Stack]:
+    def _coded(self, cell: outline.Cell, head: bytes, place: slice) -> tuple[int, Stack]:
         """Growth and stack of a payload; the stack is read as far as it is needed if its top comes first."""
         if cell.mode != container.MODE_FLOW_TOP_FIRST:
             colours = self._read(cell, place)
@@ -212,7 +134,7 @@ class _Reader:
         )
 
     def _coarse_scale(
-        self, coder: PhaseCoder, cell: Cell, coded: tuple[int, Stack], planes: int, factor: int
+        self, coder: PhaseCoder, cell: outline.Cell, coded: tuple[int, Stack], planes: int, factor: int
     ) -> Ints:
         growth, stack = coded
         size = cell.region.shape
@@ -222,7 +144,7 @@ class _Reader:
         values = coder.decode_scale(stack, growth, planes, size, scale - beyond)
         return values[:, :: 1 << beyond, :: 1 << beyond]
 
-    def _read(self, cell: Cell, place: slice) -> bytes:
+    def _read(self, cell: outline.Cell, place: slice) -> bytes:
         return self._source.read(cell.start + place.start, cell.start + place.stop)
 
 
@@ -250,12 +172,3 @@ def _within(part: Region, whole: Region) -> Region:
     return Region(
         part.top - whole.top, part.left - whole.left, part.bottom - whole.top, part.right - whole.left
     )
-
-
-def _reduced_side(length: int, cell: int, factor: int) -> int:
-    full, rest = divmod(length, cell)
-    return full * _ceil_div(cell, factor) + _ceil_div(rest, factor)
-
-
-def _ceil_div(a: int, b: int) -> int:
-    return -(-a // b)

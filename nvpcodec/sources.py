@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import IO, BinaryIO, TypeAlias
 
 from nvpcodec import storage, urls
 from nvpcodec.errors import DamagedFileError, InputError
@@ -38,11 +38,11 @@ def opened(place: Readable) -> Iterator[Source]:
         located = storage.locate(place)
         if isinstance(located, Path):
             with _file(located) as stream:
-                yield _of_stream(stream)
+                yield of_stream(stream)
         else:
             yield _of_object(located)
     elif hasattr(place, "seek") and hasattr(place, "read"):
-        yield _of_stream(place)
+        yield of_stream(place)
     else:
         raise InputError(f"{type(place).__name__} cannot be read; give bytes, a path or an open binary file")
 
@@ -74,7 +74,9 @@ def _of_object(stored: urls.StoredObject) -> Source:
     )
 
 
-def _of_stream(stream: BinaryIO) -> Source:
+def of_stream(stream: IO[bytes]) -> Source:
+    """An open file that can seek, from its beginning; else InputError."""
+
     def read(start: int, stop: int) -> bytes:
         try:
             stream.seek(start)

@@ -42,7 +42,7 @@ def test_memoryviews_with_a_shape(array: Any) -> None:
 
 
 def test_a_buffer_that_was_given_a_shape() -> None:
-    view = memoryview(RGB.tobytes()).cast("B", RGB.shape)  # type: ignore[call-overload]
+    view = memoryview(RGB.tobytes()).cast("B", RGB.shape)
     assert np.array_equal(nvpcodec.decode(nvpcodec.encode(view)), RGB)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import nvpcodec
-from nvpcodec import codec, container, flow_payload, partial, sources, zoo
+from nvpcodec import codec, container, flow_payload, outline, partial, sources, zoo
 from nvpcodec.codec import encode_image
 from nvpcodec.container import MODE_FLOW, MODE_FLOW_TOP_FIRST
 from nvpcodec.options import Options
@@ -80,13 +80,13 @@ def test_only_regions_that_the_box_touches_are_read() -> None:
     stream = Counting(data)
     part = nvpcodec.read_region(stream, (33, 40, 60, 63), options=small_options())
     assert np.array_equal(part, image.samples[33:60, 40:63])
-    assert stream.read_bytes <= partial.HEAD_BYTES + header.regions[4].payload_bytes
+    assert stream.read_bytes <= outline.HEAD_BYTES + header.regions[4].payload_bytes
 
 
 def test_damage_outside_of_the_box_does_not_matter_inside_it_is_refused() -> None:
     image = photograph("coffee.png", Kind.RGB, 60, 80, 64, 32)
     data = flow_file(image, (32, 32))
-    places = list(partial.cells(container.parse_header(data)))
+    places = list(outline.cells(container.parse_header(data)))
     changed = bytearray(data)
     changed[(places[1].start + places[1].stop) // 2] ^= 4
     good = nvpcodec.read_region(bytes(changed), (0, 0, 32, 32), options=small_options())
@@ -186,7 +186,7 @@ def test_no_preview_of_nothing() -> None:
 def test_hostile_beginnings_are_refused_or_harmless() -> None:
     image = photograph("coffee.png", Kind.RGBA, 0, 0, 40, 40)
     data = flow_file(image, (40, 40))
-    cell = next(partial.cells(container.parse_header(data)))
+    cell = next(outline.cells(container.parse_header(data)))
     generator = np.random.default_rng(3)
     for position in [*range(10), *generator.integers(10, cell.stop - cell.start, 10)]:
         changed = bytearray(data)
@@ -225,7 +225,7 @@ def test_a_long_header_is_read_in_steps(monkeypatch: pytest.MonkeyPatch) -> None
     with monkeypatch.context() as patch:
         patch.setattr(codec, "region_size", lambda _height, _width: (5, 5))
         data = encode_image(image, Options())
-    monkeypatch.setattr(partial, "HEAD_BYTES", 9)
+    monkeypatch.setattr(outline, "HEAD_BYTES", 9)
     assert np.array_equal(nvpcodec.read_region(data, (20, 30, 21, 34)), shown(image)[20:, 30:])
 
 
@@ -248,6 +248,6 @@ def test_a_file_that_shrinks_is_refused() -> None:
     data = nvpcodec.encode(helpers.noise(1).samples)
     source = sources.Source(lambda start, stop: data[:60][start:stop], len(data))
     with sources.opened(io.BytesIO(data)) as opened:
-        header = partial.read_header(opened)
+        header = outline.read_header(opened)
     with pytest.raises(nvpcodec.DamagedFileError):
         partial.read_box(source, header, (0, 0, 1, 1), Options())
