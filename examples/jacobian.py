@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             pictures.append(("the same, kept values first", triangular))
     figure, axes = plt.subplots(1, len(pictures), figsize=(12, 2.8), layout="constrained")
     for axis, (title, matrix) in zip(axes, pictures, strict=True):
-        axis.imshow(matrix.abs().clamp(1e-4).log10(), cmap="magma", vmin=-4, vmax=0.5)
+        axis.imshow(matrix.abs().clamp(1e-4).log10().numpy(), cmap="magma", vmin=-4, vmax=0.5)
         axis.set_title(title, fontsize=9)
     bare(*axes)
     save(figure, chosen.out)

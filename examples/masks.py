@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         torch.manual_seed(3)
         with torch.no_grad():
             held_out = flow.eval().bits_per_dim(test).mean().item()
-            shown = unsqueeze(mask.weights().float()[None])[0].permute(1, 2, 0)
+            shown = unsqueeze(mask.weights().float()[None])[0].permute(1, 2, 0).numpy()
         print(f"{name:24} {held_out:18.3f}    {np.mean(losses[-SMOOTHED:]):10.3f}")
         smooth = np.convolve(losses, np.full(SMOOTHED, 1 / SMOOTHED), "valid")
         curves.plot(smooth, label=f"{name}: {held_out:.2f}")

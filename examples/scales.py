@@ -115,7 +115,7 @@ def draw(model: CouplingModel, scales: list[Scale], pixels: NDArray[np.uint8], o
     axes[0, 0].set_title("photograph", fontsize=9)
     for i, s in enumerate(scales):
         luma = ((s.latents - s.mean) / s.deviation)[0, ::3]
-        axes[0, i + 1].imshow(luma.square().mean(0).sqrt(), cmap="magma", vmin=0, vmax=2)
+        axes[0, i + 1].imshow(luma.square().mean(0).sqrt().numpy(), cmap="magma", vmin=0, vmax=2)
         axes[0, i + 1].set_title(f"latents of scale {i}, |z| of luma", fontsize=9)
     for row, temperature, label in ((1, 0.0, "at their mean"), (2, 0.7, "drawn, T = 0.7")):
         for replaced in range(COUPLING_SCALES + 1):

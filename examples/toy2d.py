@@ -86,15 +86,15 @@ def draw_row(axes: Sequence[Axes], name: str, flow: Flow, points: Points) -> Non
     axes[0].set_ylabel(name)
     side = torch.linspace(-REACH, REACH, 160)
     grid = torch.cartesian_prod(side, side)
-    values = flow.log_prob(grid).exp().view(160, 160).T
+    values = flow.log_prob(grid).exp().view(160, 160).T.numpy()
     density.imshow(values, origin="lower", extent=(-REACH, REACH, -REACH, REACH), cmap="magma")
-    drawn = flow.sample(2000, generator=torch.Generator().manual_seed(1))
+    drawn = flow.sample(2000, generator=torch.Generator().manual_seed(1)).numpy()
     samples.scatter(drawn[:, 0], drawn[:, 1], s=1, color="tab:blue")
     lines, along = torch.linspace(-2.5, 2.5, 21), torch.linspace(-2.5, 2.5, 200)
     for fixed in lines:
         across = torch.stack([torch.full_like(along, fixed.item()), along], 1)
         for latents, colour in ((across, "tab:orange"), (across.flip(1), "tab:green")):
-            warped.plot(*flow.inverse([latents]).T, color=colour, linewidth=0.5)
+            warped.plot(*flow.inverse([latents]).T.numpy(), color=colour, linewidth=0.5)
     for each in axes:
         each.set_xlim(-REACH, REACH)
         each.set_ylim(-REACH, REACH)
