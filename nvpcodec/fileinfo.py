@@ -14,6 +14,7 @@ _MODES = {
     container.MODE_STORED: "stored",
     container.MODE_DEFLATE: "deflate",
     container.MODE_LZMA: "lzma",
+    container.MODE_DRAWING: "drawing",
     container.MODE_FLOW: "flow",
     container.MODE_FLOW_TOP_FIRST: "flow",
 }

@@ -1,12 +1,13 @@
-"""Codings that need no model: stored, and predicted by a fixed rule, then deflated or packed by LZMA.
+"""Codings that need no model: stored; predicted by a fixed rule, then deflated or packed by LZMA; drawings.
 
     samples → packed to fewer bits → green subtracted → filtered → bytes → stored | deflate | LZMA
+    samples → drawing.py
 
-A payload is a form byte, which names the choices before the arrow to bytes, and then the coded bytes.  All
-arithmetic on samples is modulo 2^8 or 2^16, so each step has an exact inverse.  The filters are those of PNG
-that decode without a loop over pixels, and in Paeth's place the median predictor of LOCO-I (Weinberger,
-Seroussi and Sapiro, 2000), whose inverse runs along anti-diagonals.  One filter serves the whole region: with
-the median predictor a choice per row gained less than 0.2 % on photographs.
+A payload of the first kind is a form byte, which names the choices before the arrow to bytes, and then the
+coded bytes.  All arithmetic on samples is modulo 2^8 or 2^16, so each step has an exact inverse.  The filters
+are those of PNG that decode without a loop over pixels, and in Paeth's place the median predictor of LOCO-I
+(Weinberger, Seroussi and Sapiro, 2000), whose inverse runs along anti-diagonals.  One filter serves the whole
+region: with the median predictor a choice per row gained less than 0.2 % on photographs.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nvpcodec.container import MODE_DEFLATE, MODE_LZMA, MODE_STORED
+from nvpcodec import drawing
+from nvpcodec.container import MODE_DEFLATE, MODE_DRAWING, MODE_LZMA, MODE_STORED
+from nvpcodec.drawing import Samples
 from nvpcodec.errors import DamagedFileError, FormatError
 
-Samples: TypeAlias = NDArray[np.unsignedinteger[Any]]
 _Wide: TypeAlias = NDArray[np.signedinteger[Any]]
 
 FILTER_NONE, FILTER_SUB, FILTER_UP, FILTER_MEDIAN = range(4)
@@ -34,6 +36,9 @@ MAX_MEDIAN_STEPS = 2**16
 _SAMPLE_BITS = (1, 2, 4, 8, 16)
 _MIN_DICTIONARY_BYTES, _MAX_DICTIONARY_BYTES = 2**12, 2**23
 _RANKING_SAMPLES = 2**16
+_BANDS = 4
+# Noise: a quick deflate saves less than this, and LZMA would take seconds to save next to nothing.
+_NOISE = 0.995
 # A quick deflate misses the long repeats of unfiltered drawings: only a gap beyond this ratio is a verdict.
 _HOPELESS = 1.3
 
@@ -72,16 +77,15 @@ def encode(samples: Samples, bit_depth: int) -> tuple[int, bytes]:
     -------
     (mode, payload), at most one byte longer than the packed samples.
     """
-    best_mode, best = MODE_STORED, _store(samples, bit_depth)
+    found = [(MODE_STORED, _store(samples, bit_depth))]
     # LZMA is ahead wherever there is much to learn from; deflate has the smaller start.
     compressors = _COMPRESSORS if samples.size <= _RANKING_SAMPLES else _COMPRESSORS[1:]
     for form in _promising_forms(samples, bit_depth):
         raw = _to_bytes(samples, form)
-        for mode, compress in compressors:
-            payload = form.to_byte() + compress(raw, samples.shape[2])
-            if len(payload) < len(best):
-                best_mode, best = mode, payload
-    return best_mode, best
+        found += [(mode, form.to_byte() + compress(raw, samples.shape[2])) for mode, compress in compressors]
+    if (payload := drawing.encode(samples)) is not None:
+        found.append((MODE_DRAWING, payload))
+    return min(found, key=lambda coding: len(coding[1]))
 
 
 def estimate(samples: Samples, bit_depth: int) -> int:
@@ -109,6 +113,8 @@ def decode(mode: int, payload: bytes, shape: tuple[int, int, int], bit_depth: in
     FormatError
         ``mode`` is not one of the plain ones.
     """
+    if mode == MODE_DRAWING:
+        return drawing.decode(payload, shape, bit_depth)
     decompress = _DECOMPRESSORS.get(mode)
     if decompress is None:
         raise FormatError(f"region mode {mode} is not a plain one")
@@ -162,7 +168,10 @@ def _forms(samples: Samples, bit_depth: int) -> list[_Form]:
 
 
 def _promising_forms(samples: Samples, bit_depth: int) -> list[_Form]:
-    """The forms worth a thorough coding: all in a small region, else the best with and without a filter."""
+    """The forms worth a thorough coding: all in a small region, else the best with and without a filter.
+
+    None at all for noise.
+    """
     forms = _forms(samples, bit_depth)
     if samples.size <= _RANKING_SAMPLES // 16:
         return forms
@@ -170,17 +179,26 @@ def _promising_forms(samples: Samples, bit_depth: int) -> list[_Form]:
     sizes = {form: _quick_size(rows, form) for form in forms}
     plain = min((form for form in forms if form.filter == FILTER_NONE), key=sizes.__getitem__)
     filtered = min((form for form in forms if form.filter != FILTER_NONE), key=sizes.__getitem__)
+    if min(sizes[plain], sizes[filtered]) > _NOISE * _stored_bytes(rows, forms[0]):
+        return []
     if sizes[plain] > _HOPELESS * sizes[filtered]:
         return [filtered]
     return [filtered, plain]
 
 
 def _ranking_rows(samples: Samples) -> Samples:
-    """Rows from the middle of the region, about ``_RANKING_SAMPLES`` samples."""
+    """About ``_RANKING_SAMPLES`` samples: rows from ``_BANDS`` places, or all of a small region."""
     height, width, channels = samples.shape
-    rows = min(height, max(1, _RANKING_SAMPLES // (width * channels)))
-    top = (height - rows) // 2
-    return samples[top : top + rows]
+    rows = max(1, _RANKING_SAMPLES // (width * channels * _BANDS))
+    if rows * _BANDS >= height:
+        return samples
+    tops = [(2 * band + 1) * (height - rows) // (2 * _BANDS) for band in range(_BANDS)]
+    return np.concatenate([samples[top : top + rows] for top in tops])
+
+
+def _stored_bytes(samples: Samples, form: _Form) -> int:
+    height, width, channels = samples.shape
+    return int(height) * _row_bytes(int(width) * int(channels), form.sample_bits)
 
 
 def _quick_size(samples: Samples, form: _Form) -> int:

@@ -35,7 +35,7 @@ FETCHED_WORDS = 1024
 
 _UNIFORM = constriction.stream.model.Uniform()
 #: False owns the first 2^24 - mass integers, True the rest: a mass of 2^24 is a float64, so nothing is rounded.
-_FLAG = constriction.stream.model.Bernoulli(perfect=False)
+_FLAG = constriction.stream.model.Bernoulli(perfect=True)
 
 
 @dataclass

@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import json
 import lzma
+import math
 import sys
 import zlib
 from bisect import bisect_right
@@ -90,7 +91,7 @@ def look_up(table: Sequence[int], index: Array) -> Array:
 KINDS = {0: (1, (1, 2)), 1: (2, (1, 2)), 2: (3, (1, 2)), 3: (4, (1, 2)), 4: (1, (1,)), 5: (1, (0,))}
 GREY, GREY_ALPHA, RGB, RGBA, PALETTE, BILEVEL = range(6)
 DEPTHS = {0: 1, 1: 8, 2: 16}
-STORED, DEFLATE, LZMA, FLOW, FLOW_TOP_FIRST = 0, 1, 2, 16, 17
+STORED, DEFLATE, LZMA, DRAWING, FLOW, FLOW_TOP_FIRST = 0, 1, 2, 3, 16, 17
 #: Samples that this reader takes memory for.
 SAMPLE_LIMIT = 2**28
 
@@ -150,7 +151,7 @@ def read_header(reader: Reader) -> Header:
             size = min(cell_height, height - top), min(cell_width, width - left)
             regions.append(Region(top, left, *size, reader.u8(), reader.varint()))
     modes = {region.mode for region in regions}
-    require(modes <= {STORED, DEFLATE, LZMA, FLOW, FLOW_TOP_FIRST}, "a reserved mode")
+    require(modes <= {STORED, DEFLATE, LZMA, DRAWING, FLOW, FLOW_TOP_FIRST}, "a reserved mode")
     model_id = reader.take(8) if modes & {FLOW, FLOW_TOP_FIRST} else None
     end = reader.at
     require(reader.u32() == zlib.crc32(reader.data[:end]), "the header checksum differs")
@@ -223,7 +224,9 @@ def check_records(records: list[tuple[int, bytes]], kind: int) -> None:
 
 
 def decode_plain(mode: int, payload: bytes, shape: tuple[int, int, int], bits: int) -> Array:
-    """The samples (h, w, c) of a payload of mode 0, 1 or 2, for an image of `bits` bits a sample."""
+    """The samples (h, w, c) of a payload of mode 0 to 3, for an image of `bits` bits a sample."""
+    if mode == DRAWING:
+        return decode_drawing(payload, shape, bits)
     height, width, channels = shape
     form = Reader(payload).u8()
     code, filtering, green = form & 7, form >> 3 & 3, form >> 5 & 1
@@ -312,6 +315,160 @@ def unpack_samples(elements: Array, sample_bits: int, width: int) -> Array:
     return rows[:, :width, None]
 
 
+# Drawings
+
+#: Rows and columns from an entry to what is around it; pairs of these that context 5 compares.
+AROUND = (
+    *((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)),
+    *((-2, 1), (-2, -1), (-1, -2), (-2, 2), (0, -3), (-3, 0)),
+)
+PAIRS = ((0, 1), (0, 2), (1, 2), (1, 3), (0, 4), (1, 5), (2, 3), (3, 6), (2, 7), (2, 8))
+#: r(0) to r(12), and how many of the entries around are in q(0) to q(3).
+HASH_FACTORS: list[int] = [0x9E3779B1 * pow(0x85EBCA6B, i, 2**32) % 2**32 for i in range(13)]
+SUMMED = (2, 4, 6, 9)
+LOGARITHMS: list[int] = [round(256 * math.log2(5 * n + 2)) for n in range(64)]
+EDGES: list[int] = [2**24 // (2 ** (16 - i) + 1) for i in range(17)]
+EDGES += [2**24 - EDGES[32 - i] for i in range(17, 33)]
+
+
+def decode_drawing(payload: bytes, shape: tuple[int, int, int], bits: int) -> Array:
+    """The samples (h, w, c) of a payload of mode 3."""
+    height, width, channels = shape
+    reader = Reader(payload)
+    down, across, count = reader.varint(), reader.varint(), reader.varint()
+    palette = reader.take(reader.varint())
+    require(down > 0 and across > 0 and height % down == 0 and width % across == 0, "repeats that do not fit")
+    require(1 <= count <= 4096, "no such number of colours")
+    sides = sorted((height // down, width // across))
+    require(sides[1] + 2 * sides[0] <= 65536, "too many steps")
+    data = inflate(palette, count * channels * (2 if bits == 16 else 1))
+    steps = np.frombuffer(data, "<u2" if bits == 16 else np.uint8).astype(np.int64).reshape(count, channels)
+    values = np.cumsum(steps, 0) % (65536 if bits == 16 else 256)
+    require(bits != 1 or values.max() <= 1, "a colour that is not 0 or 1")
+    drawing = Drawing(Stack(reader.rest()), sides[0], sides[1], count)
+    for step in range(sides[1] + 2 * (sides[0] - 1)):
+        drawing.decode_step(step)
+    drawing.stack.check_empty()
+    grid = np.array(drawing.grid)
+    grid = grid.T if height // down > width // across else grid
+    samples: Array = values[grid].repeat(down, 0).repeat(across, 1)
+    return samples
+
+
+class Drawing:
+    """A grid of indices, and all that is learned while it is decoded."""
+
+    def __init__(self, stack: Stack, rows: int, columns: int, count: int) -> None:
+        self.stack, self.rows, self.columns, self.count = stack, rows, columns, count
+        self.grid = [[0] * columns for _ in range(rows)]
+        self.shift = 32 - min(18, max(10, 1 + (rows * columns - 1).bit_length()))
+        self.weights = [[19660] * 6 for _ in range(5)]
+        self.states: dict[tuple[int, int], tuple[int, int]] = {}
+        self.followed: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self.frequency = [1] * count
+        self.by_neighbour: tuple[dict[tuple[int, int], int], ...] = ({}, {})
+
+    def slot(self, h: int) -> int:
+        return (h * HASH_FACTORS[0] % 2**32) >> self.shift
+
+    def look(self, y: int, x: int) -> list[int]:
+        places = [(y + dy, x + dx) for dy, dx in AROUND]
+        inside = [0 <= row < self.rows and 0 <= column < self.columns for row, column in places]
+        return [self.grid[row][column] if known else 0 for (row, column), known in zip(places, inside)]
+
+    def decode_step(self, step: int) -> None:
+        ys = [y for y in range(self.rows) if 0 <= step - 2 * y < self.columns]
+        around = [self.look(y, step - 2 * y) for y in ys]
+        sums = [[sum(r * v for r, v in zip(HASH_FACTORS[:n], a)) for n in SUMMED] for a in around]
+        slots = [(self.slot(q[2]), self.slot(q[1])) for q in sums]
+        guesses = [
+            [*(table.get(slot, a[0]) for table, slot in zip(self.followed, pair)), a[0], a[1], a[3]]
+            for a, pair in zip(around, slots)
+        ]
+        colour: list[int | None] = [None] * len(ys)
+        for g in range(5):
+            asked = [i for i in range(len(ys)) if colour[i] is None and guesses[i][g] not in guesses[i][:g]]
+            flags = self.ask(g, [(around[i], sums[i], guesses[i][g]) for i in asked])
+            for i, flag in zip(asked, flags):
+                if flag:
+                    colour[i] = guesses[i][g]
+        rest = [i for i in range(len(ys)) if colour[i] is None]
+        others = self.other_colours([(around[i], guesses[i]) for i in rest])
+        for i, v in zip(rest, others):
+            colour[i] = v
+        for y, pair, found in zip(ys, slots, colour):
+            assert found is not None
+            self.grid[y][step - 2 * y] = found
+            for table, slot in zip(self.followed, pair):
+                table[slot] = found
+
+    def ask(self, g: int, asked: list[tuple[list[int], list[int], int]]) -> list[int]:
+        """Whether guess g of each entry is right; learns from it."""
+        found = []
+        for a, sums, guess in asked:
+            same = sum(1 << i for i in range(12) if a[i] == guess)
+            pairs = sum(1 << i for i, (one, other) in enumerate(PAIRS) if a[one] == a[other])
+            hashes = [q + HASH_FACTORS[9] * guess for q in sums]
+            hashes += [HASH_FACTORS[11] * same, HASH_FACTORS[12] * (pairs * 64 + same % 64)]
+            slots = [(j, self.slot(h + HASH_FACTORS[10] * g)) for j, h in enumerate(hashes)]
+            states = [self.states.get(slot, (0, 0)) for slot in slots]
+            found.append((slots, states, [LOGARITHMS[hits] - LOGARITHMS[misses] for misses, hits in states]))
+        masses = [
+            mass_of(sum(w * s for w, s in zip(self.weights[g], found[i][2]))) for i in range(len(found))
+        ]
+        flags = [self.stack.pop_flag(m) for m in masses]
+        for (slots, states, _), flag in zip(found, flags):
+            for slot, (misses, hits) in zip(slots, states):
+                counts = (aged(misses), min(hits + 1, 63)) if flag else (min(misses + 1, 63), aged(hits))
+                self.states[slot] = counts
+        for j in range(6 if asked else 0):
+            total = sum(f[2][j] * (65536 * flag - (m >> 8)) for f, flag, m in zip(found, flags, masses))
+            weight = self.weights[g][j] + total // (1024 * max(8, len(asked)))
+            self.weights[g][j] = min(2**20, max(-(2**20), weight))
+        return flags
+
+    def other_colours(self, entries: list[tuple[list[int], list[int]]]) -> list[int]:
+        """The colours of entries whose guesses are all wrong."""
+        colours: list[int] = []
+        named: set[tuple[int, int, int]] = set()
+        buckets = min(self.count, 64)
+        for begin in range(0, len(entries), 64):
+            chunk, ends = entries[begin : begin + 64], []
+            ks = [[a[side] * buckets // self.count for side in (0, 1)] for a, _ in chunk]
+            for k, (_, guesses) in zip(ks, chunk):
+                frequencies = [
+                    f + sum(table.get((k[side], v), 0) for side, table in enumerate(self.by_neighbour))
+                    for v, f in enumerate(self.frequency)
+                ]
+                for guess in guesses:
+                    frequencies[guess] = 0
+                ends.append([0, *np.cumsum(frequencies).tolist()])
+            require(all(end[-1] > 0 for end in ends), "no colour is left")
+            targets = [self.stack.pop(end[-1]) for end in ends]
+            found = [bisect_right(end, t) - 1 for end, t in zip(ends, targets)]
+            rests = [t - end[v] for t, end, v in zip(targets, ends, found)]
+            self.stack.push_list(rests, [end[v + 1] - end[v] for end, v in zip(ends, found)])
+            named |= {(k[0], k[1], v) for k, v in zip(ks, found)}
+            colours += found
+        most = 2**22 // self.count
+        for v in {v for _, _, v in named}:
+            self.frequency[v] = min(self.frequency[v] + 1, most)
+        for side, table in enumerate(self.by_neighbour):
+            for key in {(name[side], name[2]) for name in named}:
+                table[key] = min(table.get(key, 0) + 40, most)
+        return colours
+
+
+def aged(count: int) -> int:
+    return count // 2 + 1 if count > 2 else count
+
+
+def mass_of(weighted: int) -> int:
+    d = min(4095, max(-4095, weighted >> 16)) + 4096
+    low, high = EDGES[d >> 8], EDGES[(d >> 8) + 1]
+    return min(2**24 - 256, max(256, low + ((high - low) * (d % 256) >> 8)))
+
+
 # Checksums
 
 
@@ -339,7 +496,7 @@ def split(mode: int, payload: bytes, has_alpha: bool) -> tuple[bytes, list[tuple
     """The colours as mode 16 has them, and mode and payload of the alpha, if there is any."""
     reader = Reader(payload)
     alpha_mode, length = (reader.u8(), reader.varint()) if has_alpha else (STORED, 0)
-    require(alpha_mode <= LZMA, "a reserved mode of alpha")
+    require(alpha_mode <= DRAWING, "a reserved mode of alpha")
     if mode == FLOW:
         alpha = reader.take(length)
         coded = reader.rest()
@@ -401,6 +558,15 @@ class Stack:
             self.words.append(self.state & (2**32 - 1))
             self.state >>= 32
         self.state = (self.state // mass << 24) + v * (2**24 // n) + self.state % mass
+
+    def pop_flag(self, m: int) -> int:
+        low = self.state & (2**24 - 1)
+        flag = int(low >= 2**24 - m)
+        mass, start = (m, 2**24 - m) if flag else (2**24 - m, 0)
+        self.state = (self.state >> 24) * mass + low - start
+        if self.state < 2**32 and self.words:
+            self.refill()
+        return flag
 
     def pop_list(self, count: int, n: int) -> list[int]:
         return [self.pop(n) for _ in range(count)]
