@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from nvpcodec import archive_index, container, files, sources, storage, urls
 from nvpcodec.archive_index import CHAIN, Block, Member
-from nvpcodec.errors import DamagedFileError, InputError
+from nvpcodec.errors import DamagedFileError, ImageTooLargeError, InputError
 from nvpcodec.options import Options
 
 if TYPE_CHECKING:
@@ -177,9 +177,13 @@ class Archive(Mapping[str, "Array"]):
 
     def _decode(self, block: Block) -> list[Image]:
         from nvpcodec import chains, codec
-        from nvpcodec.pixels import Kind, check_size
+        from nvpcodec.pixels import Kind
 
-        check_size(1, block.pixels, self._options.max_pixels)
+        if block.pixels > self._options.max_pixels:
+            raise ImageTooLargeError(
+                f"{block.members[0].name!r} has {block.pixels} pixels with the images that share its chain, "
+                f"the limit is {self._options.max_pixels}; raise the limit (--max-pixels) to decode it"
+            )
         data = archive_index.read_block(self._source, block)
         if block.type == CHAIN:
             sizes = [(member.height, member.width) for member in block.members]

@@ -75,8 +75,8 @@ class Block:
 
     @property
     def pixels(self) -> int:
-        """Pixels of all members together."""
-        return sum(member.width * member.height for member in self.members)
+        """Pixels of all members below each other, each as wide as the widest."""
+        return sum(member.height for member in self.members) * max(member.width for member in self.members)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,20 +242,21 @@ def index_to_bytes(blocks: Sequence[Block]) -> bytes:
     Raises
     ------
     UnsupportedImageError
-        There are too many images, or their names are too long in all.
+        There are too many images, or their names are too long altogether.
     """
+    if sum(len(block.members) for block in blocks) > MAX_IMAGES:
+        raise UnsupportedImageError(f"an archive holds at most {MAX_IMAGES} images; make several archives")
     end, parts = HEAD_BYTES, [varint_to_bytes(len(blocks))]
     for block in blocks:
         parts += _block_to_bytes(block, end)
         end = block.end
-    plain = b"".join(parts)
+    table = b"".join(parts)
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = varint_to_bytes(len(plain)) + packer.compress(plain) + packer.flush()
-    images = sum(len(block.members) for block in blocks)
-    if max(len(plain), len(packed)) > MAX_INDEX_BYTES or images > MAX_IMAGES:
+    packed = varint_to_bytes(len(table)) + packer.compress(table) + packer.flush()
+    if max(len(table), len(packed)) > MAX_INDEX_BYTES:
         raise UnsupportedImageError(
-            f"an archive holds at most {MAX_IMAGES} images, and {MAX_INDEX_BYTES} bytes of their names and "
-            "sizes; make several archives"
+            f"names and sizes take more than the {MAX_INDEX_BYTES} bytes that an archive has for them; "
+            "make several archives"
         )
     return packed
 

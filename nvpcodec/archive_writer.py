@@ -17,13 +17,14 @@ from nvpcodec.pixels import Image, Kind, check_size, records_to_bytes
 
 #: Larger images gain nothing from company, and would make their companions slow to reach.
 CHAINED_PIXELS = 2**16
-#: Who reads one image decodes its chain: no more images than this, and no more than `CHAINED_PIXELS` in all.
+#: Who reads one image decodes its chain: it has no more images than this, and no more than `CHAINED_PIXELS`,
+#: counting each image as wide as the widest. That is what plain coding sees.
 CHAIN_IMAGES = 24
 #: An image that carries more beside its samples has a block of its own.
 CHAINED_RECORD_BYTES = 2**14
 
-#: What the images of a chain have in common: kind, bit depth, and the width where a flow is not likely.
-_Likeness = tuple[Kind, int, int]
+#: What the images of a chain have in common: kind, bit depth, and whether they may be photographs.
+_Likeness = tuple[Kind, int, bool]
 
 
 def write_new(stream: BinaryIO, images: Iterable[tuple[str, Image]], options: Options) -> None:
@@ -79,16 +80,15 @@ class _Group:
 
     names: list[str] = field(default_factory=list)
     images: list[Image] = field(default_factory=list)
-    pixels: int = 0
 
     def has_room(self, image: Image) -> bool:
-        pixels = self.pixels + image.width * image.height
-        return len(self.images) < CHAIN_IMAGES and (pixels <= CHAINED_PIXELS or not self.images)
+        images = [*self.images, image]
+        pixels = sum(each.height for each in images) * max(each.width for each in images)
+        return len(images) <= CHAIN_IMAGES and pixels <= CHAINED_PIXELS
 
     def add(self, name: str, image: Image) -> None:
         self.names.append(name)
         self.images.append(image)
-        self.pixels += image.width * image.height
 
 
 class _Writer:
@@ -162,9 +162,9 @@ class _Writer:
 
 
 def _likeness(image: Image) -> _Likeness:
-    """Photographs of all sizes go together; others only where they can lie below each other."""
-    if image.kind in container.FLOW_KINDS and image.bit_depth == 8:
-        estimate = plain.estimate(image.samples, image.bit_depth)
-        if estimate >= codec.DRAWING_SHARE * image.samples.size:
-            return image.kind, image.bit_depth, 0
-    return image.kind, image.bit_depth, image.width
+    photographic = (
+        image.kind in container.FLOW_KINDS
+        and image.bit_depth == 8
+        and plain.estimate(image.samples, 8) >= codec.DRAWING_SHARE * image.samples.size
+    )
+    return image.kind, image.bit_depth, photographic

@@ -6,7 +6,7 @@
     payload, to the end of the block
 
 So images share what a file of their own would cost each of them. A flow takes them one after another. Plain
-modes see one region: the images below each other if all are of one width, else all their pixels in a row.
+modes see one region: the images below each other, narrow ones padded to the width of the widest.
 """
 
 from __future__ import annotations
@@ -55,18 +55,8 @@ def encode(images: Sequence[Image], options: Options) -> bytes:
         return _encode_flow(samples, kind, codec.coder_of(options))
 
     part, _ = codec.smallest_part(_joined(samples), kind, bit_depth, flow)
-    model_id = zoo.by_name(options.model).model_id if part.mode == container.MODE_FLOW else b""
-    side_data = _side_data_to_bytes(images)
-    return b"".join(
-        (
-            bytes((part.mode,)),
-            model_id,
-            varint_to_bytes(len(side_data)),
-            side_data,
-            codec.pixel_checksum(*samples).to_bytes(_CRC_BYTES, "little"),
-            part.payload,
-        )
-    )
+    model_id = zoo.by_name(options.model).model_id if part.mode == container.MODE_FLOW else None
+    return _to_bytes(_Chain(part, model_id, _side_data_to_bytes(images), codec.pixel_checksum(*samples)))
 
 
 def decode(data: bytes, kind: Kind, bit_depth: int, sizes: Sequence[Size], options: Options) -> list[Image]:
@@ -126,28 +116,23 @@ def _with_alpha(colours: Samples, alpha: Samples) -> Samples:
 
 def _joined_size(sizes: Sequence[Size]) -> Size:
     """The size of images of these sizes as one."""
-    widths = {width for _, width in sizes}
-    if len(widths) == 1:
-        return sum(height for height, _ in sizes), widths.pop()
-    return 1, sum(height * width for height, width in sizes)
+    return sum(height for height, _ in sizes), max(width for _, width in sizes)
 
 
 def _joined(images: Sequence[Samples]) -> Samples:
-    """Images (h, w, c) as one: below each other, or all pixels in a row."""
-    height, width = _joined_size([each.shape[:2] for each in images])
-    channels = images[0].shape[2]
-    joined: Samples = np.concatenate([each.reshape(-1, channels) for each in images])
-    return joined.reshape(height, width, channels)
+    """Images (h, w, c) as one, below each other; narrow ones repeat their last column."""
+    widest = max(each.shape[1] for each in images)
+    padded = [np.pad(each, ((0, 0), (0, widest - each.shape[1]), (0, 0)), "edge") for each in images]
+    joined: Samples = np.concatenate(padded)
+    return joined
 
 
 def _parted(joined: Samples, sizes: Sequence[Size]) -> list[Samples]:
     """Mirror image of `_joined`."""
-    channels = joined.shape[2]
-    pixels, start, parts = joined.reshape(-1, channels), 0, []
+    top, parts = 0, list[Samples]()
     for height, width in sizes:
-        part: Samples = pixels[start : start + height * width]
-        parts.append(part.reshape(height, width, channels))
-        start += height * width
+        parts.append(joined[top : top + height, :width].copy())
+        top += height
     return parts
 
 
@@ -162,6 +147,19 @@ class _Chain:
     model_id: bytes | None
     side_data: bytes
     pixel_checksum: int
+
+
+def _to_bytes(chain: _Chain) -> bytes:
+    return b"".join(
+        (
+            bytes((chain.part.mode,)),
+            chain.model_id or b"",
+            varint_to_bytes(len(chain.side_data)),
+            chain.side_data,
+            chain.pixel_checksum.to_bytes(_CRC_BYTES, "little"),
+            chain.part.payload,
+        )
+    )
 
 
 def _parse(data: bytes) -> _Chain:
