@@ -46,9 +46,10 @@ class RegionCoder(Protocol):
     def decode_chain(self, payload: bytes, planes: int, sizes: Sequence[tuple[int, int]]) -> list[Ints]: ...
 
 
-CODERS: dict[str, Callable[[Model, torch.device], RegionCoder]] = {
+#: By kind of model: from a model, a device and an effort to a coder.
+CODERS: dict[str, Callable[[Model, torch.device, int], RegionCoder]] = {
     "phase": phase_coder,
-    "realnvp": CouplingCoder,
+    "realnvp": lambda model, device, _effort: CouplingCoder(model, device),
 }
 
 
@@ -136,7 +137,7 @@ def coder_of(options: Options) -> RegionCoder:
     ModelError, DeviceError
         It cannot be had.
     """
-    return _ready_coder(zoo.by_name(options.model), options.device)
+    return _ready_coder(zoo.by_name(options.model), options)
 
 
 def find_coder(model_id: bytes | None, options: Options) -> RegionCoder | None:
@@ -149,7 +150,7 @@ def find_coder(model_id: bytes | None, options: Options) -> RegionCoder | None:
     """
     if model_id is None:
         return None
-    return _ready_coder(zoo.by_id(model_id, options.model), options.device)
+    return _ready_coder(zoo.by_id(model_id, options.model), options)
 
 
 def decode_region(
@@ -247,15 +248,15 @@ def _decode_flow(part: RegionPart, shape: tuple[int, int, int], kind: Kind, code
     return np.concatenate([colours, plain.decode(alpha.mode, alpha.payload, (height, width, 1), 8)], 2)
 
 
-def _ready_coder(model: Model, device: str) -> RegionCoder:
+def _ready_coder(model: Model, options: Options) -> RegionCoder:
     """The coder, made once; threads that ask for it together wait for one and the same."""
     with _preparing:
-        return _coder(model, device)
+        return _coder(model, options.device, options.effort)
 
 
 @cache
-def _coder(model: Model, device: str) -> RegionCoder:
-    return CODERS[model.kind](model, exact.find_device(device))
+def _coder(model: Model, device: str, effort: int) -> RegionCoder:
+    return CODERS[model.kind](model, exact.find_device(device), effort)
 
 
 def pixel_checksum(*images: Samples) -> int:

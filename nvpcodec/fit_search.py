@@ -46,12 +46,12 @@ class Candidate:
 
 
 def find_fit(
-    prediction: Prediction, regressors: Regressors, x: Ints, table: BaseTable, reweightings: int = 0
+    prediction: Prediction, regressors: Regressors, x: Ints, table: BaseTable, linear_parts: int = 1
 ) -> tuple[Fit, Distribution]:
     """The fit that makes the known values x (n,) cheapest, and the distributions it makes.
 
-    Tried are no linear part, a least-squares one, and as many more as there are reweightings, each weighted
-    by what the one before left over.
+    Tried are none and so many linear parts, each the least squares that are weighted by what the one before
+    left over.
     """
     stride = -(-len(x) // SAMPLED_PIXELS)
     rows = regressors.sample(stride).cpu().double()
@@ -60,7 +60,7 @@ def find_fit(
     nothing = np.zeros(len(regressors), np.int32)
     candidates = [_candidate(prediction, nothing, without, x, table)]
     error, scale = left_over, flat_ints(prediction.scale)
-    for _ in range(1 + reweightings):
+    for _ in range(linear_parts):
         weights = _weights(error, scale[::stride])
         coefficients = _least_squares(rows, left_over << PRODUCT_BITS, weights)
         mean = moved_mean(prediction, regressors, coefficients)

@@ -10,6 +10,8 @@ from nvpcodec.errors import DeviceError, InputError
 DEVICES = ("auto", "cpu", "cuda")
 DEVICE_VARIABLE = "NVPCODEC_DEVICE"
 DEFAULT_MODEL = "photo"
+EFFORTS = (1, 9)
+DEFAULT_EFFORT = 5
 DEFAULT_MAX_PIXELS = 2**28 // 3
 MAX_CHANNELS = 4
 
@@ -31,13 +33,16 @@ class Options:
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``; it changes the speed and never the bytes.  Left out, it is
         what the environment variable ``NVPCODEC_DEVICE`` says.
+    effort
+        1 to 9: how long the encoder looks for linear parts that suit the image; 1 to 3 look for none, 7 to 9
+        again and again.  Decoding takes the same time for all.
     max_pixels
         Images of more pixels are refused before memory is taken for them.
 
     Raises
     ------
     InputError
-        ``model`` is empty or ``max_pixels`` is below 1.
+        ``model`` is empty, ``effort`` is not 1 to 9, or ``max_pixels`` is below 1.
     DeviceError
         ``device`` is none of the three.
     """
@@ -45,12 +50,15 @@ class Options:
     model: str = DEFAULT_MODEL
     device: str = field(default_factory=device_from_environment)
     max_pixels: int = DEFAULT_MAX_PIXELS
+    effort: int = DEFAULT_EFFORT
 
     def __post_init__(self) -> None:
         if not self.model:
             raise InputError("the model's name is empty; use photo, realnvp or the path of a weights file")
         if self.device not in DEVICES:
             raise DeviceError(f"there is no device {self.device!r}; choose one of {', '.join(DEVICES)}")
+        if not EFFORTS[0] <= self.effort <= EFFORTS[1]:
+            raise InputError(f"the effort is {self.effort}; it must be {EFFORTS[0]} to {EFFORTS[1]}")
         if self.max_pixels < 1:
             raise InputError(f"the pixel limit is {self.max_pixels}; it must be 1 or more")
 

@@ -19,6 +19,7 @@ from nvpcodec.fit import flat_ints, is_fitted, plain_distribution
 from nvpcodec.fit_search import find_fit
 from nvpcodec.layout import scale_sizes
 from nvpcodec.model import Model, PhaseConfig
+from nvpcodec.options import DEFAULT_EFFORT
 from nvpcodec.phase_flow import PhaseFlow, Prediction
 from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.report import Accounts
@@ -26,12 +27,17 @@ from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
 from nvpcodec.steps import pop_symbols, push_symbols
 from nvpcodec.tables import LEGAL
 
+#: Linear parts that are tried for each phase, by effort from 1 to 9.
+FITS_OF_EFFORT = (0, 0, 0, 1, 1, 1, 2, 3, 4)
+
 #: Sees the values (n,) of each prediction and the distributions that they are coded under.
 Note = Callable[[Distribution, Ints], None]
 
 
-def phase_coder(model: Model, device: torch.device) -> "PhaseCoder":
+def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT) -> "PhaseCoder":
     """The coder of a phase model on a device whose arithmetic has been tested.
+
+    The effort, 1 to 9, says how many linear parts are tried for each phase.
 
     Raises
     ------
@@ -42,7 +48,8 @@ def phase_coder(model: Model, device: torch.device) -> "PhaseCoder":
         raise TypeError("a phase coder needs a phase configuration")
     exact.require_exact_sums(device)
     layers = exact.layers(model, device, exact.find_lowering(model, device))
-    return PhaseCoder(PhaseFlow(model.config, layers), BaseTable(model.tensors["base"]), device)
+    flow, table = PhaseFlow(model.config, layers), BaseTable(model.tensors["base"])
+    return PhaseCoder(flow, table, device, linear_parts=FITS_OF_EFFORT[effort - 1])
 
 
 def growth_of(first: bytes) -> int:
@@ -63,10 +70,13 @@ class PhaseCoder:
 
     coarse_first = True
 
-    def __init__(self, flow: PhaseFlow, table: BaseTable, device: torch.device) -> None:
+    def __init__(
+        self, flow: PhaseFlow, table: BaseTable, device: torch.device, linear_parts: int = 1
+    ) -> None:
         self._flow = flow
         self._table = table
         self._device = device
+        self._linear_parts = linear_parts
 
     def encode(self, planes: Ints, note: Note | None = None) -> tuple[bytes, Accounts]:
         """int32 planes (P, H, W), P = 1 or 3, as a payload; `note` sees what is coded under what."""
@@ -185,7 +195,7 @@ class PhaseCoder:
         if is_fitted(prediction):
             with clock.stage("fit"):
                 regressors = prediction.regressors()
-                fit, distribution = find_fit(prediction, regressors, x, self._table)
+                fit, distribution = find_fit(prediction, regressors, x, self._table, self._linear_parts)
                 fitting.push_fit(recorder, self._table, fit, before)
         else:
             distribution = plain_distribution(prediction)

@@ -202,6 +202,8 @@ def test_options_refuse_nonsense(monkeypatch: pytest.MonkeyPatch) -> None:
         nvpcodec.Options(device="gpu")
     with pytest.raises(nvpcodec.InputError):
         nvpcodec.Options(max_pixels=0)
+    with pytest.raises(nvpcodec.InputError, match="effort"):
+        nvpcodec.Options(effort=10)
     with pytest.raises(nvpcodec.InputError):
         nvpcodec.Options(model="")
     monkeypatch.setenv(DEVICE_VARIABLE, "abacus")

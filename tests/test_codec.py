@@ -65,7 +65,7 @@ def forced_flow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever its size, the flow's coding is the one taken."""
 
     def flow(samples: NDArray[np.uint8], kind: Kind, _depth: int, chosen: Options) -> object:
-        coder = codec._coder(zoo.by_name(chosen.model), chosen.device)
+        coder = codec.coder_of(chosen)
         return codec._encode_flow(samples, kind, coder)
 
     monkeypatch.setattr(codec, "_encode_region", flow)
@@ -305,3 +305,13 @@ def test_plain_regions_carry_no_model() -> None:
     file = container.parse(encode_image(helpers.noise(1), small_options()))
     assert file.model_id is None
     assert file.regions[0].mode == MODE_STORED
+
+
+def test_effort_changes_the_file_and_not_the_pixels() -> None:
+    """Efforts that look for as many linear parts write the same bytes."""
+    image = photograph("coffee.png", Kind.RGB, 60, 150, 256, 256)
+    coded = {effort: encode_image(image, Options(effort=effort)) for effort in (1, 3, 5, 8)}
+    assert coded[1] == coded[3]
+    assert len(coded[8]) < len(coded[5]) < len(coded[1])
+    for data in coded.values():
+        assert decode_image(data, Options()).equals(image)

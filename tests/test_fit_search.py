@@ -179,8 +179,8 @@ def test_reweighting_is_kept_only_where_it_helps() -> None:
     x = x.copy()
     x[::7] = np.clip(x[::7] + 60, -255, 255)
     costs = []
-    for reweightings in (0, 1, 2):
-        fit, d = find_fit(p, regressors, x, TABLE, reweightings)
+    for linear_parts in (1, 2, 3):
+        fit, d = find_fit(p, regressors, x, TABLE, linear_parts)
         costs.append(int(TABLE.costs[TABLE.masses(d, x)].sum()))
         assert np.abs(fit.coefficients - [40, -25, 0, 90, 7]).max() < 30
     assert costs[1] < costs[0]

@@ -14,7 +14,14 @@ import click
 
 from nvpcodec import storage, urls
 from nvpcodec.errors import FormatError, InputError, NvpError, OutputError
-from nvpcodec.options import DEFAULT_MAX_PIXELS, DEFAULT_MODEL, DEVICE_VARIABLE, DEVICES
+from nvpcodec.options import (
+    DEFAULT_EFFORT,
+    DEFAULT_MAX_PIXELS,
+    DEFAULT_MODEL,
+    DEVICE_VARIABLE,
+    DEVICES,
+    EFFORTS,
+)
 
 STANDARD = "-"
 
@@ -34,6 +41,14 @@ class InputPlace(click.Path):
 
 input_argument = click.argument("source", metavar="IN", type=InputPlace())
 output_argument = click.argument("target", metavar="[OUT]", required=False, type=click.Path(allow_dash=True))
+
+effort_option = click.option(
+    "--effort",
+    type=click.IntRange(*EFFORTS),
+    default=DEFAULT_EFFORT,
+    show_default=True,
+    help="More looks longer for what suits the image; decoding takes the same time.",
+)
 
 _CODING_OPTIONS = (
     click.option(

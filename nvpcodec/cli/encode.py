@@ -9,6 +9,7 @@ import click
 from nvpcodec.cli.common import (
     choose_target,
     coding_options,
+    effort_option,
     input_argument,
     named,
     output_argument,
@@ -25,6 +26,7 @@ from nvpcodec.options import Options
 @input_argument
 @output_argument
 @coding_options
+@effort_option
 @click.option("--verify", is_flag=True, help="Decode again and compare before anything is written.")
 def encode(
     source: str,
@@ -34,6 +36,7 @@ def encode(
     max_pixels: int,
     force: bool,
     quiet: bool,
+    effort: int,
     verify: bool,
 ) -> None:
     """Encode an image file.
@@ -47,12 +50,13 @@ def encode(
 
     \b
     nvpcodec encode photo.png
+    nvpcodec encode --effort 9 photo.png small.nvp
     nvpcodec encode --verify scan.tif archive/scan.nvp
     curl -s https://example.org/a.png | nvpcodec encode - a.nvp
     """
     started = time.perf_counter()
     target = choose_target(source, target, suffix=".nvp", force=force)
-    options = Options(model=model, device=device, max_pixels=max_pixels)
+    options = Options(model=model, device=device, max_pixels=max_pixels, effort=effort)
     data = read_source(source)
 
     from nvpcodec import codec, imagefile
