@@ -208,7 +208,6 @@ def test_a_stack_of_which_only_the_top_is_known(odd: int) -> None:
     assert np.array_equal(top.pop(30_000, 65536), whole.pop(30_000, 65536))
     assert max(read_to) == len(data)
     assert np.array_equal(top.words(), whole.words())
-    top.require_empty()
 
 
 def test_a_top_that_is_a_zero_byte_is_refused() -> None:
