@@ -108,7 +108,8 @@ class ExactLayer:
 
 
 def add(trunk: Tensor, update: Tensor) -> Tensor:
-    return (trunk + update).clamp_(ACTIVATION_MIN, ACTIVATION_MAX)
+    """The clamped sum, in the memory of the update."""
+    return update.add_(trunk).clamp_(ACTIVATION_MIN, ACTIVATION_MAX)
 
 
 def layers(model: Model, device: torch.device, lowering: Lowering) -> dict[str, ExactLayer]:

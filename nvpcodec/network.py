@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 Layer = Callable[..., Tensor]
-#: Adds two activations and clamps the sum to the activation range.
+#: From a trunk and an update, which it may overwrite, to their sum, clamped to the activation range.
 Add = Callable[[Tensor, Tensor], Tensor]
 
 
