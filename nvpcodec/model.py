@@ -226,7 +226,7 @@ def load(path: Path) -> Model:
         kind = record.pop("kind")
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
         config = CONFIGS[kind](**fields)
-        if any(_types(fields.get(k, v)) != _types(v) for k, v in asdict(CONFIGS[kind]()).items()):
+        if any(_types(fields[k]) != _types(v) for k, v in asdict(CONFIGS[kind]()).items()):
             raise TypeError("a field is of another type")
     except (AttributeError, KeyError, TypeError, ValueError) as cause:
         raise ModelError(f"the weights file {path} has no valid configuration") from cause

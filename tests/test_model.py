@@ -233,3 +233,14 @@ def test_a_cut_weights_file_is_refused(tmp_path: Path) -> None:
 def test_a_missing_weights_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         load(tmp_path / "none.safetensors")
+
+
+def test_a_configuration_names_all_its_fields(tmp_path: Path) -> None:
+    """What is left out must not be guessed: the model's id depends on it."""
+    config = json.loads(small_model().config_json())
+    for missing in config:
+        path = tmp_path / f"{missing}.safetensors"
+        partial = {k: v for k, v in config.items() if k != missing}
+        save_file(dict(small_model().tensors), str(path), metadata={"config": json.dumps(partial)})
+        with pytest.raises(ModelError, match="no valid configuration"):
+            load(path)
