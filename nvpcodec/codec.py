@@ -168,7 +168,7 @@ def decode_region(
     return plain.decode(part.mode, part.payload, shape, bit_depth)
 
 
-def check_flow_mode(mode: int, coder: RegionCoder) -> None:
+def _check_flow_mode(mode: int, coder: RegionCoder) -> None:
     """Refuse a mode that is not defined for the coder's kind of model, with FormatError."""
     if mode not in (container.MODE_FLOW, _flow_mode(coder)):
         raise FormatError(f"region mode {mode} does not go with the file's model; get a good copy")
@@ -239,7 +239,7 @@ def _flow_mode(coder: RegionCoder) -> int:
 
 def _decode_flow(part: RegionPart, shape: tuple[int, int, int], kind: Kind, coder: RegionCoder) -> Samples:
     height, width, channels = shape
-    check_flow_mode(part.mode, coder)
+    _check_flow_mode(part.mode, coder)
     has_alpha = kind in ALPHA_KINDS
     coded, alpha = flow_payload.split(part.mode, part.payload, has_alpha=has_alpha)
     colours = colour.from_planes(coder.decode(coded, channels - has_alpha, height, width))

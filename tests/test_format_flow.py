@@ -16,6 +16,7 @@ from nvpcodec import (
     layout,
     model,
     recorder,
+    regions,
     stack,
     steps,
     tables,
@@ -95,6 +96,8 @@ def test_taps_are_those_of_the_program(title: str, phases: tuple[int, ...]) -> N
         ),
         ('For models of kind "realnvp", g is 4.', coupling_flow.LATENT_GROWTH == 4),
         ("MUST be at most 2^40", coupling_flow.LARGEST_VALUE == 2**40),
+        ("takes less than log2 n + 1.01 bits", stack.LOST_BITS == 1.01),
+        ("whose sides are multiples of 64", regions.SIDE_MULTIPLE == 64),
     ],
 )
 def test_limits_are_those_of_the_program(sentence: str, holds: bool) -> None:
