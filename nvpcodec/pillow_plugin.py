@@ -22,7 +22,7 @@ from PIL import Image, ImageFile, ImagePalette
 
 from nvpcodec import container, outline, pictures, sources
 from nvpcodec.errors import DamagedFileError, NvpError
-from nvpcodec.options import DEFAULT_MODEL, Options, device_from_environment
+from nvpcodec.options import Options
 from nvpcodec.pixels import Image as Record
 from nvpcodec.pixels import Kind, image_from_side_data
 
@@ -140,16 +140,13 @@ def _record_without_samples(source: sources.Source, header: container.Header) ->
 
 
 def _save(picture: Image.Image, stream: IO[bytes], _filename: str | bytes) -> None:
-    """Write ``picture``, with the settings that ``save`` was given: ``model``, ``device``, and metadata."""
+    """Write ``picture``, with the settings that ``save`` was given: some of ``Options``, and metadata."""
     from nvpcodec import codec
 
     settings: dict[str, Any] = dict(getattr(picture, "encoderinfo", {}))
     with _as_os_errors():
-        options = Options(
-            model=settings.get("model", DEFAULT_MODEL),
-            device=settings.get("device") or device_from_environment(),
-            max_pixels=max(1, picture.width * picture.height),
-        )
+        chosen = {name: settings[name] for name in ("model", "device", "effort") if name in settings}
+        options = Options(**chosen, max_pixels=max(1, picture.width * picture.height))
         data = codec.encode_image(pictures.to_image(picture, settings), options)
     stream.write(data)
 

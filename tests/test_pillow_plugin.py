@@ -317,6 +317,7 @@ def test_other_modes_are_refused(mode: str, tmp_path: Path) -> None:
     [
         {"model": "no such model"},
         {"device": "abacus"},
+        {"effort": 0},
         {"dpi": 72},
         {"text": ["a"]},
         {"text": {"": "no keyword"}},
@@ -327,7 +328,7 @@ def test_other_modes_are_refused(mode: str, tmp_path: Path) -> None:
 def test_bad_settings_are_os_errors(settings: dict[str, Any]) -> None:
     with PillowImage.open(DEMO / "chelsea.png") as png:
         crop = png.convert("L").crop((100, 60, 164, 124))
-    with pytest.raises(OSError, match=r"there is no|keyword|dots|transparency|dict"):
+    with pytest.raises(OSError, match=r"there is no|effort|keyword|dots|transparency|dict"):
         saved(crop, **settings)
 
 
