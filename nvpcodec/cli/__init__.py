@@ -4,33 +4,80 @@
 1    a file, its data or the machine would not do it
 2    the command line asks for what cannot be: unknown option, missing input, existing output
 130  interrupted
+141  nobody reads stdout any more
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import click
 
 from nvpcodec import __version__
-from nvpcodec.cli.decode import decode
-from nvpcodec.cli.encode import encode
-from nvpcodec.cli.info import info
-from nvpcodec.cli.ls import ls
-from nvpcodec.cli.pack import pack
-from nvpcodec.cli.train import train
-from nvpcodec.cli.unpack import unpack
+from nvpcodec.cli.terminal import coloured, overwrite
 from nvpcodec.errors import NvpError, OutputExistsError
+
+#: The commands and what the list in the help says of them. Each is a function in a module of its own name,
+#: which is imported when the command is called.
+COMMANDS = {
+    "encode": "Encode an image file.",
+    "decode": "Decode a .nvp file to a PNG file.",
+    "info": "Show what a .nvp file holds and where its bytes went.",
+    "pack": "Pack image files into one archive.",
+    "unpack": "Unpack images of an archive as PNG files.",
+    "ls": "List the images of an archive.",
+    "bulk": "Encode a whole tree of images, or decode one.",
+    "train": "Train a flow, or go on with a training, and export its weights.",
+    "completion": "Print the script that completes commands and options.",
+}
 
 DEBUG_VARIABLE = "NVPCODEC_DEBUG"
 
-_FAILURE, _USAGE, _INTERRUPTED = 1, 2, 130
+_FAILURE, _USAGE, _INTERRUPTED, _UNREAD = 1, 2, 130, 141
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="nvpcodec")
+class _Commands(click.Group):
+    """Imports a command when it is called; the help of all imports none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"nvpcodec.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_versions(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from nvpcodec import zoo
+
+    models = ", ".join(f"{name} ({model_id})" for name, model_id in zoo.CURRENT.items())
+    click.echo(f"nvpcodec, version {__version__}\nmodels: {models}")
+    context.exit()
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_versions,
+    help="Show the version and the models, and exit.",
+)
 def cli() -> None:
     """Lossless image compression with a learned flow.
 
@@ -39,14 +86,22 @@ def cli() -> None:
     nvpcodec decode photo.nvp          writes photo.png
     nvpcodec info photo.nvp            tells where every byte went
     nvpcodec pack icons/ icons.nvpa    packs many images into one archive
+    nvpcodec encode --help             tells more of a command, with examples
 
-    Exit status: 0 done, 1 a file or its data would not do it, 2 the command line asks for what cannot be
-    (unknown option, missing input, existing output), 130 interrupted.
+    IN and OUT may be - for stdin and stdout. Messages and progress go to stderr, progress to a terminal only.
+
+    \b
+    Exit status:
+      0    done
+      1    a file, its data or the machine would not do it
+      2    the command line asks for what cannot be: unknown option,
+           missing input, existing output
+      130  interrupted; nothing half-written is left
+      141  nobody reads stdout any more
+
+    Environment: NVPCODEC_DEVICE is the default of --device; NO_COLOR turns colours off; NVPCODEC_DEBUG=1
+    shows where an error came from.
     """
-
-
-for command in (encode, decode, info, pack, unpack, ls, train):
-    cli.add_command(command)
 
 
 def main() -> None:
@@ -58,14 +113,18 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit status."""
     try:
         status = cli.main(list(arguments) or ["--help"], prog_name="nvpcodec", standalone_mode=False)
-    except SystemExit:
+    except SystemExit as stop:
+        # What click makes of a closed pipe on stdout: no fault, so nothing is said.
+        if isinstance(stop.__context__, BrokenPipeError):
+            return _UNREAD
         raise
     # Panics of compiled extensions are no Exception, and must not reach the terminal as a traceback either.
     except BaseException as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
         message, status = _explain(error)
-        click.echo(f"nvpcodec: error: {' '.join(message.split())}", err=True)
+        overwrite("")
+        click.echo(f"nvpcodec: {coloured('error:', 'red')} {' '.join(message.split())}", err=True)
     return status if isinstance(status, int) else 0
 
 
@@ -85,6 +144,8 @@ def _explain(error: BaseException) -> tuple[str, int]:
             return str(error), _FAILURE
         case click.Abort() | KeyboardInterrupt():
             return "interrupted", _INTERRUPTED
+        case OSError(errno=errno.ENOSPC):
+            return f"the output cannot be written: {error.strerror}", _FAILURE
         case MemoryError():
             return "not enough memory for this image; close other programs or use a larger machine", _FAILURE
         case _:

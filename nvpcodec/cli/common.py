@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from nvpcodec import storage, urls
+from nvpcodec.cli.terminal import overwrite
 from nvpcodec.errors import FormatError, InputError, NvpError, OutputError
 from nvpcodec.options import (
     DEFAULT_EFFORT,
@@ -100,8 +101,9 @@ def choose_target(source: str, target: str | None, *, suffix: str, force: bool) 
     if target is None:
         target = _target_beside(source, suffix)
     if target == STANDARD:
-        if sys.stdout.isatty():
-            raise click.UsageError("the output is binary and stdout is a terminal; name OUT or redirect it")
+        if sys.stdout is None or sys.stdout.isatty():
+            is_what = "closed" if sys.stdout is None else "a terminal"
+            raise click.UsageError(f"the output is binary and stdout is {is_what}; name OUT or redirect it")
         return target
     name = shown(target, "stdout")
     if posixpath.splitext(target)[1].lower() not in (suffix, ""):
@@ -134,6 +136,8 @@ def _are_same(source: str, target: str) -> bool:
 def read_source(source: str) -> bytes:
     """All bytes of IN."""
     if source == STANDARD:
+        if sys.stdin is None:
+            raise click.UsageError("stdin is closed; name IN or redirect it")
         return sys.stdin.buffer.read()
     with existing():
         return storage.read(source)
@@ -150,6 +154,8 @@ def write_target(target: str, data: bytes, *, force: bool) -> None:
     except OSError as error:
         # Python would try to flush the rest once more at exit, and complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
         raise OutputError(f"stdout cannot be written: {error.strerror}") from error
 
 
@@ -180,11 +186,9 @@ def named(source: str, errors: tuple[type[NvpError], ...] = (InputError, FormatE
 
 def progress_line(quiet: bool, unit: str = "regions") -> Callable[[int, int], None]:
     """Tells how many of something are done, over and over in one line, where a terminal shows it."""
-    followed = not quiet and sys.stderr.isatty()
 
     def tell(done: int, total: int) -> None:
-        if followed and total > 1:
-            line = f"{done} of {total} {unit}" if done < total else ""
-            click.echo(f"\r\x1b[K{line}", nl=False, err=True)
+        if not quiet and total > 1:
+            overwrite(f"{done} of {total} {unit}" if done < total else "")
 
     return tell
