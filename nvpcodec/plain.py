@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from nvpcodec import drawing
 from nvpcodec.container import MODE_DEFLATE, MODE_DRAWING, MODE_LZMA, MODE_STORED
-from nvpcodec.drawing import Samples
 from nvpcodec.errors import DamagedFileError, FormatError
 
+Samples: TypeAlias = drawing.Samples
 _Wide: TypeAlias = NDArray[np.signedinteger[Any]]
 
 FILTER_NONE, FILTER_SUB, FILTER_UP, FILTER_MEDIAN = range(4)

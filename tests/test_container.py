@@ -57,7 +57,7 @@ def containers(draw: st.DrawFn) -> Container:
     region_height, region_width = -(-height // rows), -(-width // columns)
     count = -(-height // region_height) * -(-width // region_width)
     bit_depth = draw(st.sampled_from(container.BIT_DEPTHS[kind]))
-    modes = container.MODES if kind in container.FLOW_KINDS and bit_depth == 8 else {0, 1, 2}
+    modes = container.MODES if kind in container.FLOW_KINDS and bit_depth == 8 else {0, 1, 2, 3}
     part = st.builds(RegionPart, st.sampled_from(sorted(modes)), st.binary(max_size=20))
     regions = tuple(draw(st.lists(part, min_size=count, max_size=count)))
     flow = any(region.mode in container.FLOW_MODES for region in regions)
@@ -271,7 +271,7 @@ def test_damage_is_told_before_size() -> None:
         ),
         (makers.huge_claims()["2^20 regions without lines"], DamagedFileError, "claims 1048576 regions"),
         (makers.raw_file(form=6 | 1 << 3), FormatError, "kind 6 is reserved"),
-        (makers.raw_file(table=((3, b"\x07"),)), FormatError, "mode 3 is reserved"),
+        (makers.raw_file(table=((4, b"\x07"),)), FormatError, "mode 4 is reserved"),
     ],
 )
 def test_messages_say_what_is_wrong_in_one_line(data: bytes, error: type[Exception], message: str) -> None:
@@ -292,7 +292,7 @@ def test_messages_say_what_is_wrong_in_one_line(data: bytes, error: type[Excepti
         {"region_height": 0},
         {"region_width": 8},
         {"regions": ()},
-        {"regions": (RegionPart(3, b""),)},
+        {"regions": (RegionPart(4, b""),)},
         {"regions": (RegionPart(container.MODE_FLOW, b""),)},
         {"model_id": b"8 bytes!"},
         {"pixel_checksum": 2**32},

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from nvpcodec import plain
-from nvpcodec.container import MODE_DEFLATE, MODE_FLOW, MODE_LZMA, MODE_STORED
+from nvpcodec import drawing, plain
+from nvpcodec.container import MODE_DEFLATE, MODE_DRAWING, MODE_FLOW, MODE_LZMA, MODE_STORED
 from nvpcodec.errors import DamagedFileError, FormatError
 from tests.hostile import makers
 
@@ -217,10 +217,36 @@ def test_estimate_is_near(make: type) -> None:
 def test_drawings_are_coded_without_a_filter() -> None:
     """Five colours at random: a difference of two has many more values than one of them."""
     colours = noise(5, 1, 3, bits=8)[:, 0]
-    samples = colours[np.random.default_rng(3).integers(0, 5, (300, 300))]
-    _, payload = assert_exact(samples, 8)
-    assert payload[0] & MEDIAN == 0
-    assert len(payload) < 1.35 * 300 * 300 * np.log2(5) / 8
+    samples = colours[np.random.default_rng(3).integers(0, 5, (200, 200))]
+    sizes = {
+        form.filter: len(plain._pack_lzma(plain._to_bytes(samples, form), 3))
+        for form in plain._promising_forms(samples, 8)
+    }
+    assert min(sizes, key=sizes.__getitem__) == plain.FILTER_NONE
+    assert len(assert_exact(samples, 8)[1]) < 1.1 * 200 * 200 * np.log2(5) / 8
+
+
+def test_noise_is_not_worth_lzma() -> None:
+    assert plain._promising_forms(noise(200, 300, 3, bits=8), 8) == []
+    assert plain._promising_forms(noise(200, 300, 1, bits=16), 16) == []
+    assert plain._promising_forms(noise(300, 300, 1, bits=1), 1) == []
+    assert plain._promising_forms(noise(20, 30, 3, bits=8), 8)
+
+
+def test_rows_for_ranking_come_from_all_over_a_region() -> None:
+    samples = np.arange(1000, dtype=np.uint16).repeat(3 * 300).reshape(1000, 300, 3)
+    rows = plain._ranking_rows(samples)
+    assert 0.9 * plain._RANKING_SAMPLES < rows.size <= plain._RANKING_SAMPLES
+    assert rows.min() < 150
+    assert rows.max() > 850
+    assert plain._ranking_rows(samples[:50]).shape == (50, 300, 3)
+
+
+def test_a_drawing_is_one_of_the_codings() -> None:
+    samples = noise(16, 16, 1, bits=1).repeat(4, 0).repeat(6, 1) * 255
+    mode, payload = assert_exact(samples, 8)
+    assert mode == MODE_DRAWING
+    assert payload == drawing.encode(samples)
 
 
 def test_deflate_is_the_shorter_of_two_strategies() -> None:

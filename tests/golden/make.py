@@ -87,6 +87,24 @@ def plain_cases() -> dict[str, Image]:
     }
 
 
+def posterised(kind: Kind, levels: int) -> Image:
+    """A photograph of a few levels a channel: what is coded as a drawing."""
+    image = crop(kind, FLOW)
+    return Image(image.samples // (256 // levels) * (255 // (levels - 1)), kind)
+
+
+def drawing_cases() -> dict[str, Image]:
+    """Images of few colours: more rows than columns, repeats, and every bit depth among them."""
+    grey = posterised(Kind.GREY, 4).samples
+    return {
+        "drawing-rgb": posterised(Kind.RGB, 4),
+        "drawing-rgba": posterised(Kind.RGBA, 2),
+        "drawing-grey16": Image(np.ascontiguousarray(grey.swapaxes(0, 1)).astype(np.uint16) * 257, Kind.GREY),
+        "drawing-bilevel": Image(grey // 128, Kind.BILEVEL),
+        "drawing-repeats": Image(posterised(Kind.RGB, 2).samples.repeat(3, 0).repeat(2, 1), Kind.RGB),
+    }
+
+
 def flow_cases(model: str) -> dict[str, Case]:
     """Photographs: one of each kind, one large enough for fits, one of several regions."""
     kinds = (Kind.GREY, Kind.GREY_ALPHA, Kind.RGB, Kind.RGBA)
@@ -106,7 +124,7 @@ def top_first_cases() -> dict[str, Case]:
 
 def cases() -> dict[str, Case]:
     """All golden images by name, for the models of today."""
-    plain = {name: Case(image) for name, image in plain_cases().items()}
+    plain = {name: Case(image) for name, image in (plain_cases() | drawing_cases()).items()}
     flow = {
         f"{model}-{model_id}-{name}": case
         for model, model_id in zoo.CURRENT.items()
