@@ -14,6 +14,7 @@ orders throughout.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -45,6 +46,10 @@ from nvpcodec.steps import pop_symbols, push_symbols
 from nvpcodec.tables import ACTIVATION_MAX, ACTIVATION_MIN, LEGAL
 
 Values = NDArray[np.int64]
+#: Gets the latents (n, h, w) of a scale, which are those of these channels of its squeezed grid.
+Take = Callable[[int, list[int], Values], None]
+#: Returns the latents (n, h, w) of a scale, of these channels of its squeezed grid, height and width.
+Give = Callable[[int, list[int], tuple[int, int]], Values]
 
 #: log2 of the cells of the network's coarse input in a pixel step, and of the fine input's in a coarse one.
 INPUT_BITS, FINER_BITS = 2, 2
@@ -122,6 +127,22 @@ class CouplingFlow:
 
     def forward(self, stack: Stack, planes: Ints, before: int) -> None:
         """Push one tile, int32 (P, h, w), sides multiples of 8; `before` samples were pushed earlier."""
+
+        def take(scale: int, channels: list[int], latents: Values) -> None:
+            self._push_latents(stack, scale, channels, latents, before)
+
+        self.to_latents(stack, planes, before, take)
+
+    def inverse(self, stack: Stack, planes: int, height: int, width: int, before: int) -> Ints:
+        """Mirror image of `forward`: int32 planes (P, h, w)."""
+
+        def give(scale: int, channels: list[int], size: tuple[int, int]) -> Values:
+            return self._pop_latents(stack, scale, channels, size, before)
+
+        return self._requantize(stack, self.from_latents(stack, planes, height, width, before, give))
+
+    def to_latents(self, stack: Stack, planes: Ints, before: int, take: Take) -> None:
+        """Like `forward`, but `take` gets the latents of each scale; remainders go to the stack."""
         x = self._dequantize(stack, planes)
         for scale in range(COUPLING_SCALES):
             x = squeeze(x)
@@ -131,23 +152,41 @@ class CouplingFlow:
                 if changed:
                     affine = self._coupling(scale, coupling, mask, changed, x)
                     x[changed] = self._scale_up(stack, affine, x[changed], before)
-            leaving = factored(scale)
-            self._push_latents(stack, scale, [c for c in leaving.changed if c in active], x, before)
-            x = x[list(leaving.kept)]
+            leaving = self._leaving(scale, active)
+            take(scale, leaving, x[leaving])
+            x = x[list(factored(scale).kept)]
 
-    def inverse(self, stack: Stack, planes: int, height: int, width: int, before: int) -> Ints:
-        """Mirror image of `forward`: int32 planes (P, h, w)."""
+    def from_latents(
+        self, stack: Stack, planes: int, height: int, width: int, before: int, give: Give
+    ) -> Values:
+        """Mirror image of `to_latents`: planes (P, h, w) in grid steps, noise included. `give` is asked for
+        the latents of each scale.
+        """
         x = np.zeros((0, height >> COUPLING_SCALES, width >> COUPLING_SCALES), np.int64)
         for scale in reversed(range(COUPLING_SCALES)):
             active = self._active(scale, planes)
-            x = self._pop_latents(stack, scale, active, x, before)
+            x = self._rejoin(scale, self._leaving(scale, active), x, give)
             for coupling, mask in reversed(list(enumerate(masks(scale)))):
                 changed = [c for c in mask.changed if c in active]
                 if changed:
                     affine = self._coupling(scale, coupling, mask, changed, x)
                     x[changed] = self._scale_down(stack, affine, x[changed], before)
             x = unsqueeze(x)
-        return self._requantize(stack, x, planes)
+        x[0] += MID_GREY << self.config.dequant_bits
+        return x[:planes]
+
+    def _leaving(self, scale: int, active: set[int]) -> list[int]:
+        """Channels that are coded and leave after a scale."""
+        return [c for c in factored(scale).changed if c in active]
+
+    def _rejoin(self, scale: int, channels: list[int], kept: Values, give: Give) -> Values:
+        """All channels (C, h, w) of the squeezed grid: kept ones, latents, zeros for what is not coded."""
+        leaving = factored(scale)
+        height, width = kept.shape[1:]
+        x = np.zeros((len(leaving.kept) + len(leaving.changed), height, width), np.int64)
+        x[list(leaving.kept)] = kept
+        x[channels] = give(scale, channels, (height, width))
+        return x
 
     def _dequantize(self, stack: Stack, planes: Ints) -> Values:
         """All colours (3, h, w) in grid steps around mid-grey, the noise popped; absent colours are zero."""
@@ -157,14 +196,13 @@ class CouplingFlow:
         x[0] -= MID_GREY << self.config.dequant_bits
         return x
 
-    def _requantize(self, stack: Stack, x: Values, planes: int) -> Ints:
-        """Mirror image of `_dequantize`."""
-        x[0] += MID_GREY << self.config.dequant_bits
-        pixels = x[:planes] >> self.config.dequant_bits
+    def _requantize(self, stack: Stack, x: Values) -> Ints:
+        """Mirror image of `_dequantize`, for planes (P, h, w) whose luma counts from black."""
+        pixels = x >> self.config.dequant_bits
         for plane, (low, high) in zip(pixels, LEGAL, strict=False):
             if plane.min() < low or plane.max() > high:
                 raise DamagedFileError("a decoded sample lies outside its range; get a good copy of the file")
-        noise = x[:planes] - (pixels << self.config.dequant_bits)
+        noise = x - (pixels << self.config.dequant_bits)
         stack.push(noise.ravel().astype(np.int32), 1 << self.config.dequant_bits)
         return pixels.astype(np.int32)
 
@@ -231,8 +269,9 @@ class CouplingFlow:
             raise DamagedFileError("a decoded value is far too large; get a good copy of the file")
         return x
 
-    def _push_latents(self, stack: Stack, scale: int, channels: list[int], x: Values, before: int) -> None:
-        latents = x[channels]
+    def _push_latents(
+        self, stack: Stack, scale: int, channels: list[int], latents: Values, before: int
+    ) -> None:
         if latents.min() < LATENT_LOW or latents.max() > LATENT_HIGH:
             raise UnsupportedImageError("this model cannot code this image; choose another model")
         recorder = Recorder(self._table.costs)
@@ -240,17 +279,13 @@ class CouplingFlow:
         push_symbols(recorder, self._table, distribution, latents.ravel().astype(np.int32), before)
         recorder.play(stack, LATENT_GROWTH)
 
-    def _pop_latents(self, stack: Stack, scale: int, active: set[int], kept: Values, before: int) -> Values:
-        """All channels (C, h, w) of the squeezed grid: kept ones, latents, zeros for what is not coded."""
-        leaving = factored(scale)
-        channels = [c for c in leaving.changed if c in active]
-        height, width = kept.shape[1:]
-        distribution = self._base(scale, channels, height * width)
+    def _pop_latents(
+        self, stack: Stack, scale: int, channels: list[int], size: tuple[int, int], before: int
+    ) -> Values:
+        """Mirror image of `_push_latents`; `size` is height and width."""
+        distribution = self._base(scale, channels, size[0] * size[1])
         latents = pop_symbols(stack, self._table, distribution, before, LATENT_GROWTH)
-        x = np.zeros((len(leaving.kept) + len(leaving.changed), height, width), np.int64)
-        x[list(leaving.kept)] = kept
-        x[channels] = latents.reshape(len(channels), height, width)
-        return x
+        return latents.reshape(len(channels), *size).astype(np.int64)
 
     def _base(self, scale: int, channels: list[int], size: int) -> Distribution:
         places = [factored(scale).changed.index(c) for c in channels]
