@@ -15,6 +15,9 @@ from typing import BinaryIO
 
 from nvpcodec.errors import InputError, OutputError, OutputExistsError
 
+#: Ends the names of files that are not whole yet.
+PART_SUFFIX = ".nvpcodec-part"
+
 
 def read(path: Path) -> bytes:
     """All bytes of the file at ``path``.
@@ -140,7 +143,7 @@ def _lock(stream: BinaryIO) -> None:
 
 @contextmanager
 def _renamed(path: Path) -> Iterator[BinaryIO]:
-    temporary = path.with_name(f".{secrets.token_hex(8)}.nvpcodec-part")
+    temporary = path.with_name(f".{secrets.token_hex(8)}{PART_SUFFIX}")
     try:
         with temporary.open("xb") as stream:
             yield stream

@@ -122,6 +122,31 @@ def size(stored: StoredObject) -> int | None:
         return found
 
 
+def files_below(stored: StoredObject) -> dict[str, tuple[int | None, str | None]]:
+    """Every object below ``stored``, by its name from there: bytes, and what changes when the object does.
+
+    Both are None where the store does not say.  Where nothing is, there is nothing below.
+
+    Raises
+    ------
+    InputError
+        The store cannot list it.
+    """
+    with _reading(stored):
+        stored.store.invalidate_cache()
+        found = stored.store.find(stored.path, detail=True)
+    prefix = stored.path.rstrip("/") + "/"
+    versions = ("ETag", "LastModified", "mtime", "created")
+    return {
+        path.removeprefix(prefix): (
+            about.get("size"),
+            next((str(about[name]) for name in versions if about.get(name)), None),
+        )
+        for path, about in sorted(found.items())
+        if path.startswith(prefix)
+    }
+
+
 def check_target(stored: StoredObject, *, overwrite: bool) -> None:
     """Refuse early what ``write`` would refuse late.
 

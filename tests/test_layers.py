@@ -20,6 +20,7 @@ USERS = {
     "click": {"cli/"},
     "fsspec": {"urls.py"},
     "numcodecs": {"integrations/"},
+    "ray": {"bulk/"},
     "zarr": {"integrations/"},
 }  # third-party packages that stay in one place
 
@@ -156,7 +157,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert run_fresh("from nvpcodec.cli import main; main()", "--help") == []
 
 
-@pytest.mark.parametrize("command", ["encode", "decode", "info", "train"])
+@pytest.mark.parametrize("command", ["encode", "decode", "bulk", "info", "train"])
 def test_help_of_a_command_loads_nothing_heavy(command: str) -> None:
     assert run_fresh("from nvpcodec.cli import main; main()", command, "--help") == []
 
