@@ -16,7 +16,7 @@ from nvpcodec.model import Model
 from nvpcodec.options import Options
 from nvpcodec.phase_coder import phase_coder
 from nvpcodec.pixels import Image, Kind, Samples, check_size, image_from_side_data, side_data_to_bytes
-from nvpcodec.regions import cut, region_size
+from nvpcodec.regions import MIXED_SIDE, cut, region_size
 from nvpcodec.report import Accounts, Report, summarise
 from nvpcodec.stack import Ints
 
@@ -75,7 +75,7 @@ def encode_image(image: Image, options: Options, progress: Progress = unheard) -
 def encode_with_report(image: Image, options: Options, progress: Progress = unheard) -> tuple[bytes, Report]:
     """Like `encode_image`, and where the bits and the seconds went."""
     height, width = image.samples.shape[:2]
-    region_height, region_width = region_size(height, width)
+    region_height, region_width = cell_size(image.samples)
     regions = list(cut(height, width, region_height, region_width))
     parts, accounts = [], []
     for region in regions:
@@ -172,6 +172,14 @@ def _check_flow_mode(mode: int, coder: RegionCoder) -> None:
     """Refuse a mode that is not defined for the coder's kind of model, with FormatError."""
     if mode not in (container.MODE_FLOW, _flow_mode(coder)):
         raise FormatError(f"region mode {mode} does not go with the file's model; get a good copy")
+
+
+def cell_size(samples: Samples) -> tuple[int, int]:
+    """Height and width of the regions: small ones serve an image that is a drawing in part only."""
+    height, width = samples.shape[:2]
+    if drawing.stands_beside_photographs(samples):
+        return region_size(height, width, MIXED_SIDE)
+    return region_size(height, width)
 
 
 def _encode_region(

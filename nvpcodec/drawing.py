@@ -344,6 +344,21 @@ def likely(samples: Samples) -> bool:
     return _few_colours(keys) <= _NEXT_TO_NONE or _share_alike(keys) >= _SHARE_ALIKE
 
 
+def stands_beside_photographs(samples: Samples) -> bool:
+    """Whether some squares of (h, w, c) samples are like a drawing, others not, and colours too many for one.
+
+    Looks at rows from all over a large image.
+    """
+    rows = max(1, samples.shape[0] // _SQUARE)
+    step = max(1, rows * samples.shape[1] * _SQUARE // _LOOKED_AT_IN_SQUARES)
+    shares = [_shares_in_squares(samples[_SQUARE * row :][: _SQUARE + 1]) for row in range(0, rows, step)]
+    share = np.concatenate(shares)
+    if not (share.size and (share > 0.8).mean() > 0.2 and (share < 0.3).mean() > 0.05):
+        return False
+    spread = samples[:: max(1, samples.shape[0] * samples.shape[1] // _LOOKED_AT_IN_SQUARES)]
+    return len(np.unique(_keys(spread))) > MAX_COLOURS
+
+
 def encode(samples: Samples) -> bytes | None:
     """The payload of a drawing, uint8 or uint16 (h, w, c), or None.
 
@@ -424,6 +439,8 @@ def _palette_from_bytes(coded: bytes, shape: tuple[int, int], bit_depth: int) ->
 _SHARE_ALIKE = 0.4
 _NEXT_TO_NONE = 64
 _LOOKED_AT = 2**14
+_LOOKED_AT_IN_SQUARES = 2**20
+_SQUARE = 32
 
 
 def _plan(samples: Samples) -> _Plan | None:
@@ -471,9 +488,25 @@ def _few_colours(keys: NDArray[np.uint64]) -> int:
 
 def _share_alike(keys: NDArray[np.uint64]) -> float:
     """Share of the pixels with the colour of the left, upper or upper left one."""
-    here = keys[1:, 1:]
-    alike = (here == keys[1:, :-1]) | (here == keys[:-1, 1:]) | (here == keys[:-1, :-1])
+    alike = _alike(keys)
     return float(alike.mean()) if alike.size else 1.0
+
+
+def _shares_in_squares(samples: Samples) -> NDArray[np.float64]:
+    """That share in each square of a row of them, from its second pixels on."""
+    alike = _alike(_keys(samples))
+    columns = alike.shape[1] // _SQUARE
+    if len(alike) < _SQUARE or not columns:
+        return np.zeros(0)
+    squares = alike[:_SQUARE, : columns * _SQUARE].reshape(_SQUARE, columns, _SQUARE)
+    shares: NDArray[np.float64] = squares.mean((0, 2))
+    return shares
+
+
+def _alike(keys: NDArray[np.uint64]) -> Flags:
+    here = keys[1:, 1:]
+    alike: Flags = (here == keys[1:, :-1]) | (here == keys[:-1, 1:]) | (here == keys[:-1, :-1])
+    return alike
 
 
 def _along_a_curve(colours: Samples) -> NDArray[Any]:

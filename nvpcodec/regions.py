@@ -6,6 +6,8 @@ from dataclasses import dataclass
 #: Sides of a region are at most this where both sides of the image are longer; a region never has more pixels
 #: than its square.
 REGION_SIDE = 1024
+#: The same, where drawings and photographs stand side by side.
+MIXED_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,15 @@ class Region:
 SIDE_MULTIPLE = 64
 
 
-def region_size(height: int, width: int) -> tuple[int, int]:
+def region_size(height: int, width: int, side: int | None = None) -> tuple[int, int]:
     """Height and width of the cells that an encoder cuts an image into: few, and about equal.
 
-    An image with one short side gets longer cells along the other.
+    They have at most the pixels of a square of this side, REGION_SIDE unless told. An image with one short
+    side gets longer cells along the other.
     """
-    tall = _even_part(height, max(REGION_SIDE, REGION_SIDE**2 // min(width, REGION_SIDE)))
-    return tall, _even_part(width, REGION_SIDE**2 // min(tall, REGION_SIDE))
+    side = side or REGION_SIDE
+    tall = _even_part(height, max(side, side**2 // min(width, side)))
+    return tall, _even_part(width, side**2 // min(tall, side))
 
 
 def _even_part(length: int, longest: int) -> int:

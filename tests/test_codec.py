@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 
 from nvpcodec import codec, container, exact, flow_payload, regions, zoo
 from nvpcodec.codec import decode_image, encode_image, encode_with_report
-from nvpcodec.container import FLOW_MODES, MODE_FLOW, MODE_FLOW_TOP_FIRST, MODE_STORED
+from nvpcodec.container import FLOW_MODES, MODE_DRAWING, MODE_FLOW, MODE_FLOW_TOP_FIRST, MODE_STORED
 from nvpcodec.errors import (
     DamagedFileError,
     FormatError,
@@ -206,6 +206,43 @@ def test_several_regions(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(file.regions) == 9
     monkeypatch.undo()
     assert decode_image(data, small_options()).equals(image), "the decoder goes by the file"
+
+
+def figures(height: int, width: int) -> NDArray[np.uint8]:
+    """Five colours in rectangles."""
+    generator = np.random.default_rng(8)
+    cells = generator.integers(0, 5, (height // 8, width // 20))
+    indices = cells.repeat(8, 0).repeat(20, 1)
+    indices[1::16, 3::7] = 4
+    colours: NDArray[np.uint8] = generator.integers(0, 256, (5, 3)).astype(np.uint8)[indices]
+    return colours
+
+
+def test_a_drawing_is_coded_as_one_and_no_network_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "coder_of", lambda *_: pytest.fail("the flow was asked"))
+    data = assert_comes_back(Image(figures(96, 160), Kind.RGB), small_options())
+    assert [part.mode for part in container.parse(data).regions] == [MODE_DRAWING]
+
+
+def test_a_drawing_beside_a_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regions are so small there that each side has some of its own."""
+    monkeypatch.setattr(codec, "MIXED_SIDE", 128)
+    photo = photograph("coffee.png", Kind.RGB, 100, 100, 128, 128).samples
+    image = Image(np.hstack([figures(128, 160)[:, :128], photo.astype(np.uint8)]), Kind.RGB)
+    data = assert_comes_back(image, Options(device="cpu"))
+    modes = [part.mode for part in container.parse(data).regions]
+    assert modes[0] == MODE_DRAWING
+    assert modes[1] in FLOW_MODES
+
+
+def test_alpha_of_few_levels_is_a_drawing_in_the_flow_payload() -> None:
+    photo = photograph("coffee.png", Kind.RGB, 100, 100, 128, 160).samples
+    alpha = figures(128, 160)[..., :1]
+    image = Image(np.concatenate([photo, alpha], 2), Kind.RGBA)
+    data = assert_comes_back(image, Options(device="cpu"))
+    (part,) = container.parse(data).regions
+    assert part.mode in FLOW_MODES
+    assert part.payload[0] == MODE_DRAWING
 
 
 def test_long_images_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:

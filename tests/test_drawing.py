@@ -170,6 +170,19 @@ def test_photographs_and_noise_are_no_drawings() -> None:
     assert drawing.likely(figures(80, 90, 3))
 
 
+def test_a_drawing_beside_a_photograph_is_seen() -> None:
+    noise = np.random.default_rng(5).integers(0, 256, (200, 130, 3)).astype(np.uint8)
+    flat = figures(200, 150, 3)
+    mixed = np.hstack([flat, noise])
+    assert drawing.stands_beside_photographs(mixed)
+    assert drawing.stands_beside_photographs(np.vstack([mixed] * 30))
+    assert not drawing.stands_beside_photographs(np.hstack([flat, flat]))
+    assert not drawing.stands_beside_photographs(np.hstack([noise, noise]))
+    assert not drawing.stands_beside_photographs(np.hstack([flat, noise // 64 * 64])), "one drawing serves it"
+    assert not drawing.stands_beside_photographs(mixed[:20])
+    assert not drawing.stands_beside_photographs(mixed[:, :20])
+
+
 def test_too_many_colours_are_no_drawing() -> None:
     samples = np.arange(2**13, dtype=np.uint16).repeat(3).reshape(64, -1, 1)
     assert drawing.likely(samples)

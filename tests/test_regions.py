@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvpcodec.regions import REGION_SIDE, SIDE_MULTIPLE, Region, cut, region_size
+from nvpcodec.regions import MIXED_SIDE, REGION_SIDE, SIDE_MULTIPLE, Region, cut, region_size
 
 SIDES = st.one_of(st.integers(1, 3000), st.integers(1, 2**31 - 1))
 
@@ -25,6 +25,11 @@ SIDES = st.one_of(st.integers(1, 3000), st.integers(1, 2**31 - 1))
 )
 def test_literal_sizes(size: tuple[int, int], cell: tuple[int, int]) -> None:
     assert region_size(*size) == cell
+
+
+def test_smaller_cells_on_demand() -> None:
+    assert region_size(420, 560, MIXED_SIDE) == (256, 192)
+    assert region_size(100, 200, MIXED_SIDE) == (100, 200)
 
 
 @given(SIDES, SIDES)
