@@ -17,9 +17,11 @@ from nvpcodec.pixels import Image, Kind, check_size, records_to_bytes
 
 #: Larger images gain nothing from company, and would make their companions slow to reach.
 CHAINED_PIXELS = 2**16
-#: Who reads one image decodes its chain: it has no more images than this, and no more than `CHAINED_PIXELS`,
-#: counting each image as wide as the widest. That is what plain coding sees.
+#: Who reads one image decodes its chain: it has no more images than this, and no more rows and pixels than
+#: these, counting each image as wide as the widest. That is what plain coding sees.
 CHAIN_IMAGES = 24
+CHAIN_ROWS = 2**12
+CHAIN_PIXELS = CHAINED_PIXELS
 #: An image that carries more beside its samples has a block of its own.
 CHAINED_RECORD_BYTES = 2**14
 
@@ -83,8 +85,9 @@ class _Group:
 
     def has_room(self, image: Image) -> bool:
         images = [*self.images, image]
-        pixels = sum(each.height for each in images) * max(each.width for each in images)
-        return len(images) <= CHAIN_IMAGES and pixels <= CHAINED_PIXELS
+        rows, columns = sum(each.height for each in images), max(each.width for each in images)
+        fits = len(images) <= CHAIN_IMAGES and rows <= CHAIN_ROWS and rows * columns <= CHAIN_PIXELS
+        return fits or not self.images
 
     def add(self, name: str, image: Image) -> None:
         self.names.append(name)

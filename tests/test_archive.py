@@ -135,6 +135,9 @@ def test_chains_are_bounded(tmp_path: Path) -> None:
     assert sharing(tmp_path / "b.nvpa") == [2, 2, 1]
     pack(tmp_path / "c.nvpa", {"tall": grey(1, 2**14, 2), "wide": grey(2, 2, 2**14)}, options=CPU)
     assert sharing(tmp_path / "c.nvpa") == [1, 1]
+    tall = {str(n): grey(n, archive_writer.CHAIN_ROWS // 2, 2) for n in range(3)}
+    pack(tmp_path / "d.nvpa", tall | {"taller": grey(9, 2**16, 1)}, options=CPU)
+    assert sharing(tmp_path / "d.nvpa") == [2, 2, 1, 1]
 
 
 def test_the_archive_is_a_mapping(tmp_path: Path) -> None:

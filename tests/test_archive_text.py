@@ -57,7 +57,8 @@ def test_constants_are_those_of_the_program() -> None:
     assert archive_index.MAX_NAME_BYTES == 1024
     assert archive_index.MAX_INDEX_BYTES == 2**26
     assert f"at most {archive_writer.CHAIN_IMAGES} images" in TEXT
-    assert archive_writer.CHAINED_PIXELS == 2**16
+    assert (archive_writer.CHAIN_ROWS, archive_writer.CHAIN_PIXELS) == (2**12, 2**16)
+    assert "at most 2^12 rows and 2^16 pixels" in TEXT
 
 
 def test_all_kinds_by_the_second_reader() -> None:
