@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from nvpcodec import archive_index, container, files, sources, storage, urls
-from nvpcodec.archive_index import CHAIN, Block, Member
+from nvpcodec.archive_index import FILE, Block
 from nvpcodec.errors import DamagedFileError, ImageTooLargeError, InputError
 from nvpcodec.options import Options
 
@@ -79,7 +79,7 @@ class Archive(Mapping[str, "Array"]):
         self._places = {
             member.name: (block, place) for block in blocks for place, member in enumerate(block.members)
         }
-        self._lock = threading.Lock()
+        self._reading, self._decoding = threading.Lock(), threading.Lock()
         self._last: tuple[Block, list[Image]] | None = None
 
     def __getitem__(self, name: str) -> Array:
@@ -96,6 +96,13 @@ class Archive(Mapping[str, "Array"]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._places
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is this very one: a mapping would compare by decoding everything."""
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
 
     def __enter__(self) -> Archive:
         return self
@@ -164,9 +171,12 @@ class Archive(Mapping[str, "Array"]):
             As for ``read``.
         """
         block, place = self._find(name)
-        with self._lock:
+        self._check_size(block)
+        if block.type == FILE:
+            return self._decode_file(block)
+        with self._decoding:
             if self._last is None or self._last[0] is not block:
-                self._last = block, self._decode(block)
+                self._last = block, self._decode_chain(block)
             image = self._last[1][place]
         return replace(image, samples=image.samples.copy())
 
@@ -175,21 +185,35 @@ class Archive(Mapping[str, "Array"]):
             raise InputError(f"the archive has no image {name!r}; nvpcodec ls lists its names")
         return self._places[name]
 
-    def _decode(self, block: Block) -> list[Image]:
-        from nvpcodec import chains, codec
-        from nvpcodec.pixels import Kind
-
+    def _check_size(self, block: Block) -> None:
         if block.pixels > self._options.max_pixels:
             raise ImageTooLargeError(
                 f"{block.members[0].name!r} has {block.pixels} pixels with the images that share its chain, "
                 f"the limit is {self._options.max_pixels}; raise the limit (--max-pixels) to decode it"
             )
-        data = archive_index.read_block(self._source, block)
-        if block.type == CHAIN:
-            sizes = [(member.height, member.width) for member in block.members]
-            return chains.decode(data, Kind(block.kind), block.bit_depth, sizes, self._options)
-        _check_file(data, block)
-        return [codec.decode_image(data, self._options)]
+
+    def _read(self, block: Block) -> bytes:
+        with self._reading:
+            return archive_index.read_block(self._source, block)
+
+    def _decode_chain(self, block: Block) -> list[Image]:
+        from nvpcodec import chains
+        from nvpcodec.pixels import Kind
+
+        sizes = [(member.height, member.width) for member in block.members]
+        return chains.decode(self._read(block), Kind(block.kind), block.bit_depth, sizes, self._options)
+
+    def _decode_file(self, block: Block) -> Image:
+        from nvpcodec import codec
+
+        data, member = self._read(block), block.members[0]
+        header = container.parse_header(data)
+        found = header.width, header.height, header.kind, header.bit_depth
+        if found != (member.width, member.height, block.kind, block.bit_depth):
+            raise DamagedFileError(
+                f"{member.name!r} is another image than the archive's index says; get a good copy"
+            )
+        return codec.decode_image(data, self._options)
 
 
 def pack(
@@ -243,13 +267,3 @@ def _record_of(image: npt.ArrayLike | Image) -> Image:
     from nvpcodec.pixels import Image
 
     return image if isinstance(image, Image) else arrays.to_image(image)
-
-
-def _check_file(data: bytes, block: Block) -> None:
-    """Refuse a whole file that is another than its line in the index says."""
-    header = container.parse_header(data)
-    found = Member(block.members[0].name, header.width, header.height), header.kind, header.bit_depth
-    if found != (block.members[0], block.kind, block.bit_depth):
-        raise DamagedFileError(
-            f"{block.members[0].name!r} is another image than the archive's index says; get a good copy"
-        )

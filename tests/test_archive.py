@@ -148,6 +148,9 @@ def test_the_archive_is_a_mapping(tmp_path: Path) -> None:
         assert opened.get("old") is None
         with pytest.raises(KeyError):
             opened["old"]
+        assert {opened: 1}[opened] == 1
+        with Archive(tmp_path / "a.nvpa") as other:
+            assert opened != other
         for ask in (opened.read, opened.image, opened.info):
             with pytest.raises(InputError, match="no image 'old'"):
                 ask("old")
