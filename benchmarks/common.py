@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,10 @@ MODELS = ("photo", "realnvp")
 
 @dataclass(frozen=True)
 class Picture:
-    """An image to be coded; `samples` is uint8, (H, W, C), C from 1 to 4."""
+    """An image to be coded; `samples` is uint8, (H, W, C), C from 1 to 4.
+
+    Pictures of 16 bits, which `kinds` has some of, pass as such for codecs that take them.
+    """
 
     name: str
     samples: Samples
@@ -159,8 +162,7 @@ def _decode_nvp(model: str, data: bytes) -> Samples:
     from nvpcodec.codec import decode_image
     from nvpcodec.options import Options
 
-    samples: Samples = decode_image(data, Options(model=model)).samples.astype(np.uint8, copy=False)
-    return samples
+    return cast(Samples, decode_image(data, Options(model=model)).samples)
 
 
 def is_lossless(decoded: Samples, original: Samples) -> bool:
@@ -191,10 +193,10 @@ class Table:
         print("-" * (self._first_width + sum(self._widths) + 2 * len(self._widths)))
 
 
-def argument_parser(description: str) -> argparse.ArgumentParser:
-    """The arguments that both benchmarks take."""
+def argument_parser(description: str, *, images: str = "+") -> argparse.ArgumentParser:
+    """The arguments that both benchmarks take; `images` is how many, in argparse's terms."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGES", help="files, or folders of them")
+    parser.add_argument("images", nargs=images, type=Path, metavar="IMAGES", help="files, or folders of them")
     parser.add_argument(
         "--models",
         type=comma_separated,

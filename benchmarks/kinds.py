@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Samples = NDArray[np.unsignedinteger[Any]]
+Samples = NDArray[np.uint8] | NDArray[np.uint16]
 Colour = tuple[int, ...]
 
 DEMO = Path(__file__).resolve().parent.parent / "demo"

@@ -1,6 +1,7 @@
 """Sizes of lossless files, side by side, and nvpcodec's files beside their theory.
 
     python benchmarks/size.py photographs/ drawing.png
+    python benchmarks/size.py --kinds [drawings/]       # bytes, beside WebP; of kinds.py's images and others
 
 Bits/dim are bits of the whole file over H·W·C samples; a total is all bits over all samples. Every file is
 decoded and compared: the exit status is 1 if one differs. The last line is JSON with the totals.
@@ -12,11 +13,15 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import cast
+
+import numpy as np
 
 from common import (
     BITS_PER_BYTE,
     Codec,
     Picture,
+    Samples,
     Table,
     argument_parser,
     codec,
@@ -25,6 +30,7 @@ from common import (
     peer_names,
 )
 from float_theory import float_bits
+from kinds import KINDS
 
 NAME_WIDTH = 20
 
@@ -160,9 +166,46 @@ def ledger_summary(ledger: Ledger) -> dict[str, float | None]:
     }
 
 
+def measure_kinds(pictures: Sequence[Picture], model: str) -> tuple[dict[str, dict[str, int]], list[str]]:
+    """Bytes by picture and codec, printed with the ratio to WebP; and what was not lossless.
+
+    WebP has no 16 bits, so there it is left out.
+    """
+    names = ("png", "webp", "jxl-e7", model)
+    table = Table("bytes of the whole file", [*names, "to WebP"], NAME_WIDTH)
+    found: dict[str, dict[str, int]] = {}
+    differing = []
+    for picture in pictures:
+        able = [name for name in names if name != "webp" or picture.samples.dtype == np.uint8]
+        results = {name: measure(picture, codec(name)) for name in able}
+        differing += [f"{picture.name} ({name})" for name, result in results.items() if not result.lossless]
+        row = {name: result.bits // BITS_PER_BYTE for name, result in results.items()}
+        ratio = f"{row[model] / row['webp']:.3f}" if "webp" in row else "-"
+        table.row(picture.name, [*(str(row.get(name, "-")) for name in names), ratio])
+        found[picture.name] = row
+    return found, differing
+
+
+def main_kinds(pictures: Sequence[Picture], model: str) -> int:
+    """The table of `--kinds`."""
+    found, differing = measure_kinds(pictures, model)
+    ratios = {name: row[model] / row["webp"] for name, row in found.items() if "webp" in row}
+    worst = max(ratios, key=ratios.__getitem__)
+    print(f"\nat most {ratios[worst]:.3f} of WebP, for {worst}\n")
+    if differing:
+        print(f"size.py: not lossless: {', '.join(differing)}", file=sys.stderr)
+    print(json.dumps({"model": model, "bytes": found, "to_webp": ratios, "lossless": not differing}))
+    return 1 if differing else 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argument_parser("Sizes of lossless files, side by side, each decoded and compared.")
+    parser = argument_parser("Sizes of lossless files, side by side, each decoded and compared.", images="*")
+    parser.add_argument("--kinds", action="store_true", help="bytes, also of drawn images of many kinds")
     options = parser.parse_args(arguments)
+    if options.kinds:
+        drawn = [Picture(name, cast(Samples, make())) for name, make in KINDS.items()]
+        others = load_all(parser, options.images) if options.images else []
+        return main_kinds([*drawn, *others], options.models[0])
     pictures = load_all(parser, options.images)
     results = measure_all(pictures, [codec(name) for name in (*peer_names(), *options.models)])
 
