@@ -1,4 +1,4 @@
-"""Which half should a coupling change? Five masks at equal budget on small photographs.
+"""Which half should a coupling change? Six masks at equal budget on small photographs.
 
     python examples/masks.py
 
@@ -42,13 +42,14 @@ SMOOTHED = 10
 
 
 def make_masks() -> dict[str, Masked]:
-    """All of the shape of the squeezed grid."""
+    """All for the squeezed grid, whose channel 3 p + c is colour c of phase p."""
     pixels = checkerboard(SIDE, SIDE).expand(1, 3, SIDE, SIDE)
     return {
         "checkerboard of pixels": Masked(squeeze(pixels)[0]),
         "checkerboard of blocks": Masked(checkerboard(*GRID[1:]).expand(GRID).clone()),
         "channels": Masked(channelwise(12).expand(GRID).clone()),
-        "random": Masked(random_mask(GRID, torch.Generator().manual_seed(1))),
+        "random values": Masked(random_mask(GRID, torch.Generator().manual_seed(1))),
+        "random channels": Masked(random_mask((GRID[0], 1, 1), torch.Generator().manual_seed(1))),
         "learned": Learned(GRID),
     }
 
@@ -108,19 +109,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     curves = figure.add_subplot(grid[:, :4])
     places = [figure.add_subplot(grid[row, column]) for row in (0, 1) for column in (4, 5, 6)]
     print(f"{'mask':24} bits/dim, held out    (training, last steps)")
-    for place, (name, mask) in zip(places, masks.items(), strict=False):
+    for place, (name, mask) in zip(places, masks.items(), strict=True):
         flow = build(mask)
         losses = train(flow, crops, chosen.steps)
         torch.manual_seed(3)
         with torch.no_grad():
             held_out = flow.eval().bits_per_dim(test).mean().item()
-            shown = unsqueeze(mask.weights().float()[None])[0].permute(1, 2, 0).numpy()
+            shown = unsqueeze(mask.weights().float().expand(GRID)[None])[0].permute(1, 2, 0).numpy()
         print(f"{name:24} {held_out:18.3f}    {np.mean(losses[-SMOOTHED:]):10.3f}")
         smooth = np.convolve(losses, np.full(SMOOTHED, 1 / SMOOTHED), "valid")
         curves.plot(smooth, label=f"{name}: {held_out:.2f}")
         place.imshow(shown)
         place.set_title(name, fontsize=8)
-    places[-1].axis("off")
     curves.set(xlabel="steps", ylabel="bits/dim in training", ylim=(None, 8))
     curves.legend(title="bits/dim, held out")
     bare(*places)

@@ -59,7 +59,8 @@ def check_jacobian(lines: list[str]) -> None:
 def check_masks(lines: list[str]) -> None:
     results = {line[:24].strip(): float(line[24:].split()[0]) for line in lines[1:-1]}
     assert list(results) == [
-        "checkerboard of pixels", "checkerboard of blocks", "channels", "random", "learned",
+        "checkerboard of pixels", "checkerboard of blocks", "channels",
+        "random values", "random channels", "learned",
     ]  # fmt: skip
     assert all(4 < bits < 9 for bits in results.values())
 

@@ -96,7 +96,7 @@ class Learned(Masked):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(torch.zeros(shape, dtype=torch.bool))
-        self.scores = nn.Parameter(torch.randn(shape))
+        self.scores = nn.Parameter(0.1 * torch.randn(shape))
 
     def weights(self) -> Tensor:
         flat = self.scores.flatten()
