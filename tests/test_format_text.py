@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nvpcodec import container, plain
+from nvpcodec import container, drawing, plain
 from nvpcodec.container import Container, RegionPart
 
 TEXT = (Path(__file__).parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
@@ -65,8 +65,19 @@ def test_limits_and_constants_are_those_of_the_program() -> None:
     assert "| regions | 2^20 |" in limits
     assert plain.MAX_MEDIAN_STEPS == 2**16
     assert "| h + w of a median filter | 2^16 |" in limits
+    assert drawing.MAX_STEPS == 2**16
+    assert "| C + 2 R of a drawing | 2^16 |" in limits
+    assert drawing.MAX_COLOURS == 2**12
+    assert "| colours of a drawing | 2^12 |" in limits
     assert container.DEFAULT_MAX_SAMPLES == 2**28
     assert "2^28 unless told otherwise" in limits
+
+
+def test_what_drawings_look_at_is_what_the_program_looks_at() -> None:
+    text = section("Drawings")
+    assert ", ".join(map(str, drawing.AROUND)) in text
+    pairs = ", ".join(f"a({a}) a({b})" for a, b in drawing._PAIRS.T)
+    assert pairs in text
 
 
 def test_kinds_are_those_of_the_program() -> None:
