@@ -35,12 +35,17 @@ CLOSE_TO_PLAIN = 0.9
 _preparing = threading.Lock()
 
 
-class RegionCoder(Protocol):
+class RegionEncoder(Protocol):
     """One model on one device; `coarse_first` if what is decoded first is a smaller image."""
 
     coarse_first: bool
 
     def encode(self, planes: Ints) -> tuple[bytes, Accounts]: ...
+
+
+class RegionCoder(RegionEncoder, Protocol):
+    """What decodes, too, and what codes several images as one payload."""
+
     def decode(self, payload: bytes, planes: int, height: int, width: int) -> Ints: ...
     def encode_chain(self, images: Sequence[Ints]) -> tuple[bytes, Accounts]: ...
     def decode_chain(self, payload: bytes, planes: int, sizes: Sequence[tuple[int, int]]) -> list[Ints]: ...
@@ -186,7 +191,7 @@ def _encode_region(
     samples: Samples, kind: Kind, bit_depth: int, options: Options
 ) -> tuple[RegionPart, Accounts]:
     """The region in the smallest of the modes that are worth trying."""
-    return smallest_part(samples, kind, bit_depth, lambda: _encode_flow(samples, kind, coder_of(options)))
+    return smallest_part(samples, kind, bit_depth, lambda: encode_flow(samples, kind, coder_of(options)))
 
 
 def smallest_part(
@@ -224,7 +229,7 @@ def _plain_part(samples: Samples, bit_depth: int) -> tuple[RegionPart, Accounts]
     return RegionPart(mode, payload), Accounts(side_bits=8 * len(payload))
 
 
-def _encode_flow(samples: Samples, kind: Kind, coder: RegionCoder) -> tuple[RegionPart, Accounts]:
+def encode_flow(samples: Samples, kind: Kind, coder: RegionEncoder) -> tuple[RegionPart, Accounts]:
     """Colours through the flow, alpha coded plainly."""
     alpha = None
     if kind in ALPHA_KINDS:
@@ -240,7 +245,7 @@ def _encode_flow(samples: Samples, kind: Kind, coder: RegionCoder) -> tuple[Regi
     return RegionPart(mode, payload), accounts
 
 
-def _flow_mode(coder: RegionCoder) -> int:
+def _flow_mode(coder: RegionEncoder) -> int:
     """The mode that regions are written in."""
     return container.MODE_FLOW_TOP_FIRST if coder.coarse_first else container.MODE_FLOW
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nvpcodec import exact
@@ -24,14 +25,14 @@ from nvpcodec.phase_flow import PhaseFlow, Prediction
 from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
-from nvpcodec.steps import pop_symbols, push_symbols
+from nvpcodec.steps import pop_symbols, push_symbols, symbol_bits
 from nvpcodec.tables import LEGAL
 
 #: Linear parts that are tried for each phase, by effort from 1 to 9.
 FITS_OF_EFFORT = (0, 0, 0, 1, 1, 1, 2, 3, 4)
 
-#: Sees the values (n,) of each prediction and the distributions that they are coded under.
-Note = Callable[[Distribution, Ints], None]
+#: Sees each prediction and what the values (n,) that it predicts cost, in bits.
+Note = Callable[[Prediction, NDArray[np.float64]], None]
 
 
 def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT) -> "PhaseCoder":
@@ -79,7 +80,7 @@ class PhaseCoder:
         self._linear_parts = linear_parts
 
     def encode(self, planes: Ints, note: Note | None = None) -> tuple[bytes, Accounts]:
-        """int32 planes (P, H, W), P = 1 or 3, as a payload; `note` sees what is coded under what."""
+        """int32 planes (P, H, W), P = 1 or 3, as a payload; `note` sees what each value costs."""
         return self.encode_chain([planes], note)
 
     def encode_chain(self, images: Sequence[Ints], note: Note | None = None) -> tuple[bytes, Accounts]:
@@ -160,7 +161,7 @@ class PhaseCoder:
                 x = flat_ints(known)
                 distribution = self._record(recorder, clock, prediction, x, later)
                 if note is not None:
-                    note(distribution, x)
+                    note(prediction, symbol_bits(self._table, distribution, x))
             return known, self._on_grid(distribution.mean, prediction)
 
         with torch.inference_mode(), clock.stage("network"):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nvpcodec.distribution import BaseTable, Cells, Distribution
 from nvpcodec.recorder import Recorder
 from nvpcodec.stack import Ints, Stack, growing_chunks
-from nvpcodec.tables import MASS_TOTAL
+from nvpcodec.tables import MASS_BITS, MASS_TOTAL
 
 #: Symbols of at most this scale index whose mode has at least this mass are nearly certain.
 CERTAIN_SCALE = 14
@@ -40,6 +40,24 @@ def push_symbols(recorder: Recorder, table: BaseTable, d: Distribution, x: Ints,
     recorder.exchange(start, mass_of, before)
     tails, values, totals = _tails(cells, cell, x[rest])
     recorder.push_each(values[tails], totals[tails])
+
+
+def symbol_bits(table: BaseTable, d: Distribution, x: Ints) -> NDArray[np.float64]:
+    """What `push_symbols` spends on each of x (n,), in bits; symbols under one flag share what it costs."""
+    bits = np.zeros(len(x))
+    rest, groups = _certain_groups(table, d)
+    if len(groups):
+        missed = (x[groups] != d.mode[groups]).any(1)
+        miss = _nearest_miss(int(missed.sum()), len(groups))
+        masses = np.where(missed, MISS_MASSES[miss], MASS_TOTAL - MISS_MASSES[miss])
+        flags = MASS_BITS - np.log2(masses) + np.log2(len(MISS_MASSES)) / len(groups)
+        bits[groups] = flags[:, None] / GROUP
+        rest = np.sort(np.concatenate([rest, groups[missed].ravel()]))
+    cells, cell, _, mass_of = table.intervals(d[rest], x[rest])
+    tails, _, totals = _tails(cells, cell, x[rest])
+    bits[rest] += MASS_BITS - np.log2(mass_of)
+    bits[rest[tails]] += np.log2(totals[tails])
+    return bits
 
 
 def pop_symbols(stack: Stack, table: BaseTable, d: Distribution, before: int, growth: int) -> Ints:

@@ -66,7 +66,7 @@ def forced_flow(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def flow(samples: NDArray[np.uint8], kind: Kind, _depth: int, chosen: Options) -> object:
         coder = codec.coder_of(chosen)
-        return codec._encode_flow(samples, kind, coder)
+        return codec.encode_flow(samples, kind, coder)
 
     monkeypatch.setattr(codec, "_encode_region", flow)
 

@@ -146,7 +146,7 @@ def flow_file(samples: Samples, kind: Kind, model: Model) -> bytes:
 
 def flow_part(samples: Samples, kind: Kind, model: Model) -> RegionPart:
     coder = codec.CODERS[model.kind](model, exact.find_device("cpu"))
-    return codec._encode_flow(samples, kind, coder)[0]
+    return codec.encode_flow(samples, kind, coder)[0]
 
 
 def in_mode(mode: int, part: RegionPart, kind: Kind) -> RegionPart:

@@ -31,6 +31,8 @@ COMMANDS = {
     "unpack": "Unpack images of an archive as PNG files.",
     "ls": "List the images of an archive.",
     "bulk": "Encode a whole tree of images, or decode one.",
+    "report": "Compare sizes with PNG, WebP and JPEG XL, on a page.",
+    "heatmap": "Draw where in an image the bits go.",
     "train": "Train a flow, or go on with a training, and export its weights.",
     "completion": "Print the script that completes commands and options.",
 }
