@@ -10,6 +10,7 @@ from nvpcodec.api import (
     read,
     read_preview,
     read_region,
+    score,
     write,
 )
 from nvpcodec.archive import Archive, pack
@@ -28,6 +29,7 @@ from nvpcodec.errors import (
     UnsupportedVersionError,
 )
 from nvpcodec.options import Options
+from nvpcodec.scores import Reference, Score
 
 __version__ = "0.1.0"
 
@@ -43,6 +45,8 @@ __all__ = [
     "Options",
     "OutputError",
     "OutputExistsError",
+    "Reference",
+    "Score",
     "UnknownModelError",
     "UnsupportedImageError",
     "UnsupportedVersionError",
@@ -57,5 +61,6 @@ __all__ = [
     "read",
     "read_preview",
     "read_region",
+    "score",
     "write",
 ]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nvpcodec.arrays import Array
     from nvpcodec.fileinfo import FileInfo
     from nvpcodec.pixels import Image
+    from nvpcodec.scores import Score
     from nvpcodec.sources import Readable
 
 #: A path, or a URL as a string.
@@ -205,6 +206,24 @@ def read_preview(source: Readable, size: int, *, options: Options | None = None)
         header = outline.read_header(opened)
         factor = outline.factor_for(header, size)
         return arrays.from_image(partial.read_reduced(opened, header, factor, options or Options()))
+
+
+def score(array: npt.ArrayLike, *, options: Options | None = None) -> Score:
+    """How well ``array`` fits the model, in bits, without writing a file; alpha is left out.
+
+    ``score(array).bits_per_dim`` is the theory of the file that ``encode`` makes where the model codes all of
+    it.  ``Reference.of`` some scores tells how far others are from them.
+
+    Raises
+    ------
+    UnsupportedImageError
+        As for ``encode``; also for uint16, which the models do not know.
+    ImageTooLargeError, ModelError, DeviceError
+        As for ``encode``.
+    """
+    from nvpcodec import arrays, scoring
+
+    return scoring.score_image(arrays.to_image(array), options or Options())
 
 
 def info(source: bytes | bytearray | memoryview | PathLike) -> FileInfo:

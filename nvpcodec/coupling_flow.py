@@ -275,7 +275,7 @@ class CouplingFlow:
         if latents.min() < LATENT_LOW or latents.max() > LATENT_HIGH:
             raise UnsupportedImageError("this model cannot code this image; choose another model")
         recorder = Recorder(self._table.costs)
-        distribution = self._base(scale, channels, latents[0].size)
+        distribution = self.base(scale, channels, latents[0].size)
         push_symbols(recorder, self._table, distribution, latents.ravel().astype(np.int32), before)
         recorder.play(stack, LATENT_GROWTH)
 
@@ -283,11 +283,12 @@ class CouplingFlow:
         self, stack: Stack, scale: int, channels: list[int], size: tuple[int, int], before: int
     ) -> Values:
         """Mirror image of `_push_latents`; `size` is height and width."""
-        distribution = self._base(scale, channels, size[0] * size[1])
+        distribution = self.base(scale, channels, size[0] * size[1])
         latents = pop_symbols(stack, self._table, distribution, before, LATENT_GROWTH)
         return latents.reshape(len(channels), *size).astype(np.int64)
 
-    def _base(self, scale: int, channels: list[int], size: int) -> Distribution:
+    def base(self, scale: int, channels: list[int], size: int) -> Distribution:
+        """What latents of these channels of a scale are coded under, `size` of each channel."""
         places = [factored(scale).changed.index(c) for c in channels]
         return Distribution(
             np.repeat(self._means[scale][places], size),

@@ -93,7 +93,12 @@ class Tile:
     @property
     def padded(self) -> tuple[int, int]:
         """Rows and columns that are coded: whole units."""
-        return _whole_units(self.height), _whole_units(self.width)
+        return tile_size(self.height, self.width)
+
+
+def tile_size(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns that are coded of a tile of this size: whole units."""
+    return _whole_units(height), _whole_units(width)
 
 
 def coded_pixels(height: int, width: int) -> int:

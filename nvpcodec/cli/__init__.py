@@ -33,6 +33,9 @@ COMMANDS = {
     "bulk": "Encode a whole tree of images, or decode one.",
     "report": "Compare sizes with PNG, WebP and JPEG XL, on a page.",
     "heatmap": "Draw where in an image the bits go.",
+    "score": "Show how well images fit the model.",
+    "sample": "Draw samples of a model.",
+    "latents": "Turn an image into its latents, or back.",
     "train": "Train a flow, or go on with a training, and export its weights.",
     "completion": "Print the script that completes commands and options.",
 }

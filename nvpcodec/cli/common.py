@@ -51,7 +51,7 @@ effort_option = click.option(
     help="More looks longer for what suits the image; decoding takes the same time.",
 )
 
-_CODING_OPTIONS = (
+_MODEL_OPTIONS = (
     click.option(
         "--model",
         default=DEFAULT_MODEL,
@@ -76,9 +76,20 @@ _CODING_OPTIONS = (
         metavar="N",
         help="Refuse larger images.",
     ),
+)
+
+_CODING_OPTIONS = (
+    *_MODEL_OPTIONS,
     click.option("-f", "--force", is_flag=True, help="Replace OUT if it exists."),
     click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
 )
+
+
+def model_options(command: Command) -> Command:
+    """Give ``command`` the options that say which model runs where, on which images."""
+    for option in reversed(_MODEL_OPTIONS):
+        command = option(command)
+    return command
 
 
 def coding_options(command: Command) -> Command:
