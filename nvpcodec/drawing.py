@@ -207,13 +207,13 @@ class _Statistics:
     def hits(self, guess: int, hashes: Words, wanted: Flags, coder: _Coder) -> Flags:
         """Code which of n guesses of one number are right, and learn from it; hashes are (contexts, n)."""
         slots = self.slots(hashes) + self._tables
-        states = self._states[slots]
-        inputs = stretches()[states]
+        states = self._states.take(slots)
+        inputs = stretches().take(states)
         odds = _clip((self._weights[guess] @ inputs) >> 16, _STRETCH_LIMIT)
-        masses = masses_of_odds()[odds + _STRETCH_LIMIT]
+        masses = masses_of_odds().take(odds + _STRETCH_LIMIT)
         hits = coder.hits(masses, wanted)
         # Where several pixels share a slot, the last of them decides what it becomes.
-        self._states[slots] = _next_states()[(hits.astype(np.int64) << 2 * _COUNT_BITS) + states]
+        self._states[slots] = _next_states().take((hits.astype(np.int64) << 2 * _COUNT_BITS) + states)
         errors = (hits.astype(np.int64) << 16) - (masses >> 8)
         learned = self._weights[guess] + (inputs @ errors) // (_LEARNING * max(8, len(hits)))
         self._weights[guess] = _clip(learned, _MAX_WEIGHT)
@@ -286,11 +286,17 @@ def _code_step(around: Indices, wanted: Indices, statistics: _Statistics, coder:
     return colours
 
 
+@cache
+def _context_factors() -> Words:
+    """(4, 9): context j takes so many of the first multipliers."""
+    multipliers = _multipliers()[: _CONTEXT_SIZES[-1]]
+    taken = np.arange(len(multipliers)) < np.array(_CONTEXT_SIZES)[:, None]
+    return (multipliers * taken).astype(np.uint32)
+
+
 def _contexts(around: Indices) -> Words:
     """The first four contexts (4, n): sums over the first 2, 4, 6 and 9 colours around."""
-    size = _CONTEXT_SIZES[-1]
-    products = around[:size].astype(np.uint32) * _multipliers()[:size, None]
-    sums: Words = np.cumsum(products, 0, np.uint32)[np.array(_CONTEXT_SIZES) - 1]
+    sums: Words = _context_factors() @ around[: _CONTEXT_SIZES[-1]].astype(np.uint32)
     return sums
 
 

@@ -80,10 +80,11 @@ def encode(samples: Samples, bit_depth: int) -> tuple[int, bytes]:
     found = [(MODE_STORED, _store(samples, bit_depth))]
     # LZMA is ahead wherever there is much to learn from; deflate has the smaller start.
     compressors = _COMPRESSORS if samples.size <= _RANKING_SAMPLES else _COMPRESSORS[1:]
-    for form in _promising_forms(samples, bit_depth):
+    forms = _promising_forms(samples, bit_depth)
+    for form in forms:
         raw = _to_bytes(samples, form)
         found += [(mode, form.to_byte() + compress(raw, samples.shape[2])) for mode, compress in compressors]
-    if (payload := drawing.encode(samples)) is not None:
+    if forms and (payload := drawing.encode(samples)) is not None:
         found.append((MODE_DRAWING, payload))
     return min(found, key=lambda coding: len(coding[1]))
 
