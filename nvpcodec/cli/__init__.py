@@ -12,8 +12,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -45,8 +47,30 @@ DEBUG_VARIABLE = "NVPCODEC_DEBUG"
 _FAILURE, _USAGE, _INTERRUPTED, _UNREAD = 1, 2, 130, 141
 
 
+class _UnreadError(Exception):
+    """Nobody reads stdout any more: no fault, so nothing is said."""
+
+
+@contextmanager
+def _noticing_the_end() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _UnreadError from error
+
+
 class _Commands(click.Group):
     """Imports a command when it is called; the help of all imports none."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _noticing_the_end():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _noticing_the_end():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -118,11 +142,12 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit status."""
     try:
         status = cli.main(list(arguments) or ["--help"], prog_name="nvpcodec", standalone_mode=False)
-    except SystemExit as stop:
-        # What click makes of a closed pipe on stdout: no fault, so nothing is said.
-        if isinstance(stop.__context__, BrokenPipeError):
-            return _UNREAD
+    except SystemExit:
         raise
+    except _UnreadError:
+        # Python flushes stdout once more at exit, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNREAD
     # Panics of compiled extensions are no Exception, and must not reach the terminal as a traceback either.
     except BaseException as error:
         if os.environ.get(DEBUG_VARIABLE):

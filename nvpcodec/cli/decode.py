@@ -17,15 +17,28 @@ from nvpcodec.cli.common import (
     shown,
     write_target,
 )
+from nvpcodec.cli.summary import json_option, tell
 from nvpcodec.options import Options
+
+_LINE = (
+    "{source} -> {target}: {source_bytes} -> {target_bytes} bytes, {width}x{height} {kind}, {seconds:.2f} s"
+)
 
 
 @click.command()
 @input_argument
 @output_argument
 @coding_options
+@json_option
 def decode(
-    source: str, target: str | None, model: str, device: str, max_pixels: int, force: bool, quiet: bool
+    source: str,
+    target: str | None,
+    model: str,
+    device: str,
+    max_pixels: int,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Decode a .nvp file to a PNG file.
 
@@ -49,9 +62,14 @@ def decode(
         image = codec.decode_image(data, options, progress_line(quiet))
     picture = png.write(image)
     write_target(target, picture, force=force)
-    if not quiet:
-        click.echo(
-            f"{shown(source, 'stdin')} -> {shown(target, 'stdout')}: {len(data)} -> {len(picture)} bytes,"
-            f" {image.width}x{image.height} {image.kind.name.lower()}, {time.perf_counter() - started:.2f} s",
-            err=True,
-        )
+    figures = {
+        "source": shown(source, "stdin"),
+        "target": shown(target, "stdout"),
+        "source_bytes": len(data),
+        "target_bytes": len(picture),
+        "width": image.width,
+        "height": image.height,
+        "kind": image.kind.name.lower(),
+        "seconds": time.perf_counter() - started,
+    }
+    tell(_LINE.format_map(figures), figures, target, as_json=as_json, quiet=quiet)

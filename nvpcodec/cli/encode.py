@@ -18,8 +18,14 @@ from nvpcodec.cli.common import (
     shown,
     write_target,
 )
+from nvpcodec.cli.summary import json_option, tell
 from nvpcodec.errors import NvpError
 from nvpcodec.options import Options
+
+_LINE = (
+    "{source} -> {target}: {source_bytes} -> {target_bytes} bytes ({share_of_source:.1%}),"
+    " {bits_per_dim:.3f} bits/dim, {raw_to_target:.2f}:1 of raw, {seconds:.2f} s"
+)
 
 
 @click.command()
@@ -27,6 +33,7 @@ from nvpcodec.options import Options
 @output_argument
 @coding_options
 @effort_option
+@json_option
 @click.option("--verify", is_flag=True, help="Decode again and compare before anything is written.")
 def encode(
     source: str,
@@ -37,6 +44,7 @@ def encode(
     force: bool,
     quiet: bool,
     effort: int,
+    as_json: bool,
     verify: bool,
 ) -> None:
     """Encode an image file.
@@ -69,14 +77,21 @@ def encode(
             "the file decodes to another image; nothing was written: this is a bug, please report it"
         )
     write_target(target, coded, force=force)
-    if quiet:
-        return
-    for note in opened.notes:
-        click.echo(f"nvpcodec: note: {shown(source, 'stdin')}: {note}", err=True)
-    samples = opened.image.samples
-    click.echo(
-        f"{shown(source, 'stdin')} -> {shown(target, 'stdout')}: {len(data)} -> {len(coded)} bytes"
-        f" ({len(coded) / len(data):.1%}), {8 * len(coded) / samples.size:.3f} bits/dim,"
-        f" {samples.nbytes / len(coded):.2f}:1 of raw, {time.perf_counter() - started:.2f} s",
-        err=True,
-    )
+    figures = {
+        "source": shown(source, "stdin"),
+        "target": shown(target, "stdout"),
+        "source_bytes": len(data),
+        "target_bytes": len(coded),
+        "width": opened.image.width,
+        "height": opened.image.height,
+        "kind": opened.image.kind.name.lower(),
+        "bits_per_dim": 8 * len(coded) / opened.image.samples.size,
+        "share_of_source": len(coded) / len(data),
+        "raw_to_target": opened.image.samples.nbytes / len(coded),
+        "seconds": time.perf_counter() - started,
+        "notes": list(opened.notes),
+    }
+    if not (quiet or as_json):
+        for note in opened.notes:
+            click.echo(f"nvpcodec: note: {shown(source, 'stdin')}: {note}", err=True)
+    tell(_LINE.format_map(figures), figures, target, as_json=as_json, quiet=quiet)
