@@ -80,9 +80,10 @@ class _Crew:
         while self._queue or any(worker.task for worker in self._workers):
             for pipe in wait([worker.pipe for worker in self._workers]):
                 worker = next(one for one in self._workers if one.pipe is pipe)
-                if (entry := self._hear(worker)) is not None:
+                entry = self._hear(worker)
+                self._hand_out()
+                if entry is not None:
                     yield entry
-            self._hand_out()
 
     def _hear(self, worker: _Worker) -> Entry | None:
         """What a worker has to say: an entry, that it is ready, why it can do nothing; or that it is dead."""

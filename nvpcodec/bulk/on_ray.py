@@ -15,7 +15,7 @@ import logging
 import os
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -147,7 +147,9 @@ def _connected(address: str) -> Iterator[None]:
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         context.max_errored_blocks = -1  # what a dead actor leaves undone is done in another pass
-        yield
+        # A thread of Ray's tells stdout of each process that died: it is our business, and no output.
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+            yield
     finally:
         ray.shutdown()
 
