@@ -21,7 +21,14 @@ from nvpcodec.options import DEVICES
 )
 @click.option("--minutes", type=float, help="Time budget over all sessions, instead of the configuration's.")
 @click.option("--session-minutes", type=float, help="Stop this session after so long; the next one goes on.")
-@click.option("--device", "device_name", type=click.Choice(DEVICES), default="auto", show_default=True)
+@click.option(
+    "--device",
+    "device_name",
+    type=click.Choice(DEVICES),
+    default="auto",
+    show_default=True,
+    help="Where the flow is trained.",
+)
 def train(
     config: str,
     data: tuple[str, ...],
