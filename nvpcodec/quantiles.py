@@ -1,8 +1,8 @@
 """Values and the fractions of [0, 1) that they own: the cumulative function of a distribution, and back.
 
-Fractions are uint32 and count in 2^-32. A value goes to the middle of what it owns; the value that owns a
-fraction is found again from it. So uniform fractions give values that are distributed as they should be.
-All of it is integers.
+Fractions are uint32 and count in 2^-32. A value goes to the middle of what it owns, and is found again from
+there if there are at most 2^16 legal values, as there are of all samples. Uniform fractions give values that
+are distributed as they should be. All of it is integers.
 """
 
 from collections.abc import Callable
