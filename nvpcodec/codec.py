@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from nvpcodec import colour, container, drawing, exact, flow_payload, plain, zoo
+from nvpcodec import colour, container, drawing, exact, flow_payload, plain, ranks, zoo
 from nvpcodec.container import Container, RegionPart
 from nvpcodec.coupling_coder import CouplingCoder
 from nvpcodec.errors import DamagedFileError, FormatError, UnsupportedImageError
@@ -89,7 +90,7 @@ def encode_with_report(image: Image, options: Options, progress: Progress = unhe
         parts.append(part)
         accounts.append(account)
         progress(len(parts), len(regions))
-    uses_flow = any(part.mode in container.FLOW_MODES for part in parts)
+    uses_flow = any(part.mode in container.MODEL_MODES for part in parts)
     data = container.write(
         Container(
             kind=int(image.kind),
@@ -168,6 +169,9 @@ def decode_region(
     FormatError
         The mode does not go with the model; DamagedFileError for a payload that no encoder writes.
     """
+    if part.mode == container.MODE_RANKS and coder is not None:
+        values, inner = ranks.split(part.payload)
+        return ranks.values_of(_decode_flow(inner, shape, kind, coder), values)
     if part.mode in container.FLOW_MODES and coder is not None:
         return _decode_flow(part, shape, kind, coder)
     return plain.decode(part.mode, part.payload, shape, bit_depth)
@@ -191,7 +195,15 @@ def _encode_region(
     samples: Samples, kind: Kind, bit_depth: int, options: Options
 ) -> tuple[RegionPart, Accounts]:
     """The region in the smallest of the modes that are worth trying."""
-    return smallest_part(samples, kind, bit_depth, lambda: encode_flow(samples, kind, coder_of(options)))
+
+    def flow() -> tuple[RegionPart, Accounts]:
+        direct = encode_flow(samples, kind, coder_of(options))
+        if kind != Kind.GREY or not ranks.are_worth_a_try(samples):
+            return direct
+        ranked = _encode_ranks(samples, coder_of(options))
+        return min(direct, ranked, key=lambda coded: len(coded[0].payload))
+
+    return smallest_part(samples, kind, bit_depth, flow)
 
 
 def smallest_part(
@@ -243,6 +255,14 @@ def encode_flow(samples: Samples, kind: Kind, coder: RegionEncoder) -> tuple[Reg
         accounts.theory_bits, accounts.initial_bits, accounts.stack_bits, side_bits, accounts.seconds
     )
     return RegionPart(mode, payload), accounts
+
+
+def _encode_ranks(samples: Samples, coder: RegionEncoder) -> tuple[RegionPart, Accounts]:
+    """The ranks of a grey region's values through the flow."""
+    part, accounts = encode_flow(ranks.of(samples), Kind.GREY, coder)
+    payload = ranks.join(samples, part)
+    side_bits = accounts.side_bits + 8 * (len(payload) - len(part.payload))
+    return RegionPart(container.MODE_RANKS, payload), replace(accounts, side_bits=side_bits)
 
 
 def _flow_mode(coder: RegionEncoder) -> int:

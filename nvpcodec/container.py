@@ -33,9 +33,12 @@ BIT_DEPTHS = {GREY: (8, 16), GREY_ALPHA: (8, 16), RGB: (8, 16), RGBA: (8, 16), P
 #: Kinds whose regions a flow can code, at 8 bits.
 FLOW_KINDS = frozenset({GREY, GREY_ALPHA, RGB, RGBA})
 
-MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_DRAWING, MODE_FLOW, MODE_FLOW_TOP_FIRST = 0, 1, 2, 3, 16, 17
+MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_DRAWING = range(4)
+MODE_FLOW, MODE_FLOW_TOP_FIRST, MODE_RANKS = 16, 17, 18
 FLOW_MODES = frozenset({MODE_FLOW, MODE_FLOW_TOP_FIRST})
-MODES = frozenset({MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_DRAWING}) | FLOW_MODES
+#: Those that need a model.
+MODEL_MODES = FLOW_MODES | {MODE_RANKS}
+MODES = frozenset({MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_DRAWING}) | MODEL_MODES
 
 MAX_DIMENSION = 2**31 - 1
 MAX_REGIONS = 2**20
@@ -63,7 +66,7 @@ class Container:
 
     ``region_height`` and ``region_width`` are those of the grid's full cells, at most ``height`` and
     ``width``; ``regions`` are the cells in raster order, the last row and column holding what is left.
-    ``model_id`` (8 bytes) is there exactly if a region's mode is one of ``FLOW_MODES``.  ``pixel_checksum``
+    ``model_id`` (8 bytes) is there exactly if a region's mode is one of ``MODEL_MODES``.  ``pixel_checksum``
     is ``checksum`` of the decoded samples: (height, width, channels) in C order, uint8 or little-endian
     uint16.
     """
@@ -334,7 +337,7 @@ def _header_from_bytes(view: memoryview) -> Header:
     side_bytes = reader.varint()
     count = _region_count(width, height, region_height, region_width)
     regions = reader.region_table(count)
-    flow = any(region.mode in FLOW_MODES for region in regions)
+    flow = any(region.mode in MODEL_MODES for region in regions)
     model_id = reader.take(MODEL_ID_BYTES) if flow else None
     depth_code = form >> _KIND_BITS
     return Header(
@@ -437,9 +440,11 @@ def _check_regions(header: Header) -> None:
         raise FormatError(f"region mode {min(reserved)} is reserved; use a newer nvpcodec")
     if max(header.side_bytes, *(region.payload_bytes for region in header.regions)) > MAX_LENGTH:
         raise FormatError(f"a part of the file is longer than the format's {MAX_LENGTH} bytes")
-    uses_flow = any(region.mode in FLOW_MODES for region in header.regions)
+    uses_flow = any(region.mode in MODEL_MODES for region in header.regions)
     if uses_flow and (header.kind not in FLOW_KINDS or header.bit_depth != 8):
         raise FormatError("flow regions hold grey or colour samples of 8 bits; this image has others")
+    if header.kind != GREY and any(region.mode == MODE_RANKS for region in header.regions):
+        raise FormatError("regions of ranks are for grey only; this image is not")
     if uses_flow != (header.model_id is not None):
         raise FormatError("a model id must be there exactly if a region uses the flow")
     if header.model_id is not None and len(header.model_id) != MODEL_ID_BYTES:

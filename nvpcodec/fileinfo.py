@@ -17,6 +17,7 @@ _MODES = {
     container.MODE_DRAWING: "drawing",
     container.MODE_FLOW: "flow",
     container.MODE_FLOW_TOP_FIRST: "flow",
+    container.MODE_RANKS: "ranks",
 }
 _WEIGHTS = Path(__file__).with_name("weights")
 

@@ -91,7 +91,7 @@ def look_up(table: Sequence[int], index: Array) -> Array:
 KINDS = {0: (1, (1, 2)), 1: (2, (1, 2)), 2: (3, (1, 2)), 3: (4, (1, 2)), 4: (1, (1,)), 5: (1, (0,))}
 GREY, GREY_ALPHA, RGB, RGBA, PALETTE, BILEVEL = range(6)
 DEPTHS = {0: 1, 1: 8, 2: 16}
-STORED, DEFLATE, LZMA, DRAWING, FLOW, FLOW_TOP_FIRST = 0, 1, 2, 3, 16, 17
+STORED, DEFLATE, LZMA, DRAWING, FLOW, FLOW_TOP_FIRST, RANKS = 0, 1, 2, 3, 16, 17, 18
 #: Samples that this reader takes memory for.
 SAMPLE_LIMIT = 2**28
 
@@ -151,8 +151,8 @@ def read_header(reader: Reader) -> Header:
             size = min(cell_height, height - top), min(cell_width, width - left)
             regions.append(Region(top, left, *size, reader.u8(), reader.varint()))
     modes = {region.mode for region in regions}
-    require(modes <= {STORED, DEFLATE, LZMA, DRAWING, FLOW, FLOW_TOP_FIRST}, "a reserved mode")
-    model_id = reader.take(8) if modes & {FLOW, FLOW_TOP_FIRST} else None
+    require(modes <= {STORED, DEFLATE, LZMA, DRAWING, FLOW, FLOW_TOP_FIRST, RANKS}, "a reserved mode")
+    model_id = reader.take(8) if modes & {FLOW, FLOW_TOP_FIRST, RANKS} else None
     end = reader.at
     require(reader.u32() == zlib.crc32(reader.data[:end]), "the header checksum differs")
     return Header(kind, DEPTHS[depth], height, width, side_data_length, tuple(regions), model_id)
@@ -1250,10 +1250,25 @@ def decode(data: bytes, models: dict[bytes, Model]) -> Array:
 
 def decode_region(header: Header, region: Region, payload: bytes, model: Model | None) -> Array:
     shape = region.height, region.width, header.channels
+    if region.mode == RANKS and model is not None:
+        return decode_ranks(header, payload, shape, model)
     if region.mode not in (FLOW, FLOW_TOP_FIRST) or model is None:
         return decode_plain(region.mode, payload, shape, header.bits)
     require(header.kind <= RGBA and header.bits == 8, "a kind or depth that no model codes")
     return decode_flow(region.mode, payload, shape, model)
+
+
+def decode_ranks(header: Header, payload: bytes, shape: tuple[int, int, int], model: Model) -> Array:
+    require(header.kind == GREY and header.bits == 8, "ranks of what is not grey")
+    reader = Reader(payload)
+    table = reader.take(32)
+    values = np.array([v for v in range(256) if table[v // 8] >> v % 8 & 1], np.int64)
+    mode = reader.u8()
+    require(mode in (FLOW, FLOW_TOP_FIRST), "ranks of another mode")
+    ranks = decode_flow(mode, reader.rest(), shape, model)
+    require(ranks.max() < len(values), "a rank without a value")
+    samples: Array = values[ranks]
+    return samples
 
 
 def report(path: Path, models: dict[bytes, Model]) -> tuple[str, bool]:

@@ -73,7 +73,7 @@ def test_the_version_of_today_has_all_modes_and_kinds() -> None:
 def test_each_model_has_files_of_the_flow_and_one_that_mixes_modes(model: str) -> None:
     names = [name for name in INDEX if name.startswith(f"{model}-{zoo.CURRENT[model]}-")]
     headers = {name: container.parse_header(golden_bytes(name)) for name in names}
-    assert all(header.regions[0].mode in container.FLOW_MODES for header in headers.values())
+    assert all(header.regions[0].mode in container.MODEL_MODES for header in headers.values())
     several = [header.regions for header in headers.values() if len(header.regions) > 1]
     assert several
     assert all(len({region.mode for region in regions}) > 1 for regions in several)

@@ -122,6 +122,12 @@ def top_first_cases() -> dict[str, Case]:
     return {f"{model}-{model_id}-top-{name}": case for name, case in flow_cases(model).items()}
 
 
+def stretched_case() -> Case:
+    """A grey photograph in which two values of three do not occur."""
+    samples = crop(Kind.GREY, FLOW).samples
+    return Case(Image(samples // 3 * 3, Kind.GREY))
+
+
 def cases() -> dict[str, Case]:
     """All golden images by name, for the models of today."""
     plain = {name: Case(image) for name, image in (plain_cases() | drawing_cases()).items()}
@@ -130,7 +136,8 @@ def cases() -> dict[str, Case]:
         for model, model_id in zoo.CURRENT.items()
         for name, case in flow_cases(model).items()
     }
-    return plain | flow | top_first_cases()
+    stretched = {f"photo-{zoo.CURRENT['photo']}-stretched": stretched_case()}
+    return plain | flow | stretched | top_first_cases()
 
 
 def encode(case: Case) -> bytes:

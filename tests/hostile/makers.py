@@ -91,7 +91,7 @@ def lies() -> dict[str, bytes]:
         "number of six bytes": raw_file(width=b"\x82\x80\x80\x80\x80\x01"),
         "number above 35 bits": raw_file(side_bytes=b"\xff" * 5 + b"\x7f"),
         "reserved mode": raw_file(table=((4, b"\x07"),)),
-        "reserved mode above the flow": raw_file(table=((17, b"\x07"),)),
+        "reserved mode above the flow": raw_file(table=((19, b"\x07"),)),
         "flow without a model id": raw_file(table=((16, b"\x07"),)),
         "model id without flow": raw_file(model_id=b"\x01" * 8),
         "table of one line more": raw_file(table=((0, b"\x07"), (0, b"\x00"))),
