@@ -16,6 +16,7 @@ import published
 import theory
 from common import Picture
 from datasets import box_crops, load_set
+from nvpcodec.options import DEFAULT_MODEL
 
 Samples = NDArray[np.uint8]
 
@@ -158,10 +159,8 @@ def photograph(folder: Path) -> Path:
 
 
 def test_theory_and_practice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        theory.main(["--box", "8", "--sides", "32", "--models", theory.MODELS[0], str(photograph(tmp_path))])
-        == 0
-    )
+    arguments = ["--box", "8", "--sides", "32", "--models", DEFAULT_MODEL, str(photograph(tmp_path))]
+    assert theory.main(arguments) == 0
     output = capsys.readouterr().out
     (row,) = json.loads(output.splitlines()[-1])
     assert (row["images"], row["dims"], row["lossless"]) == (1, 3072, True)
