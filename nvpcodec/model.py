@@ -238,7 +238,9 @@ def save(model: Model, folder: Path, name: str) -> Path:
     from safetensors.numpy import save_file
 
     path = folder / f"{name}-{model.model_id.hex()}.safetensors"
-    save_file(dict(model.tensors), str(path), metadata={"config": model.config_json()})
+    # safetensors writes memory as it lies, whatever the strides say.
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in model.tensors.items()}
+    save_file(tensors, str(path), metadata={"config": model.config_json()})
     return path
 
 

@@ -244,3 +244,12 @@ def test_a_configuration_names_all_its_fields(tmp_path: Path) -> None:
         save_file(dict(small_model().tensors), str(path), metadata={"config": json.dumps(partial)})
         with pytest.raises(ModelError, match="no valid configuration"):
             load(path)
+
+
+def test_memory_order_does_not_matter_to_a_weights_file(tmp_path: Path) -> None:
+    """Training keeps weights with the channels last."""
+    model = small_model()
+    turned = {name: np.asfortranarray(tensor) for name, tensor in model.tensors.items()}
+    path = save(Model(model.kind, model.config, turned), tmp_path, "turned")
+    assert load(path).model_id == model.model_id
+    assert path.name == f"turned-{model.model_id.hex()}.safetensors"
