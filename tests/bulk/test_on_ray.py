@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def cluster_of(workers: int) -> Iterator[tuple[Any, list[Any]]]:
         try:
             yield cluster, [cluster.add_node(num_cpus=1) for _ in range(workers)]
         finally:
-            cluster.shutdown()
+            cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.ray
@@ -104,8 +104,19 @@ def kill_readers(pipe: Path, over: threading.Event) -> None:
             stream = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:  # nobody reads
             continue
-        subprocess.run(["fuser", "-k", "-s", str(pipe)], check=False)
+        for reader in readers(pipe):
+            os.kill(reader, signal.SIGKILL)
         os.close(stream)
+
+
+def readers(pipe: Path) -> list[int]:
+    """Ids of the other processes that have the pipe open."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        with suppress(OSError):
+            if str(pipe) in (os.readlink(link) for link in folder.iterdir()):
+                found.append(int(folder.parent.name))
+    return [process for process in found if process != os.getpid()]
 
 
 @pytest.mark.parametrize(

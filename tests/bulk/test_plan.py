@@ -102,8 +102,10 @@ def test_what_is_done_again(
     job = small_job(source, tmp_path / "out")
     output = tmp_path / "out" / "a.png.nvp"
     match why:
-        case "verify" | "force":
-            job = replace(job, **{why: True})
+        case "verify":
+            job = replace(job, verify=True)
+        case "force":
+            job = replace(job, force=True)
         case "gone":
             output.unlink()
         case "cut":

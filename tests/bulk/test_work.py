@@ -114,7 +114,7 @@ def test_what_is_wrong_with_a_file_is_in_its_entry(job: Job) -> None:
     source_of(job).write_bytes(png.write(gradient())[:100])
     entry = work.convert(replace(TASK, input_bytes=100), job)
     assert (entry.error, entry.input_bytes) == ("the PNG is truncated; get a complete copy", 100)
-    assert entry.output_bytes is entry.sha256 is entry.pixels is None
+    assert (entry.output_bytes, entry.sha256, entry.pixels) == (None, None, None)
     source_of(job).unlink()
     source_of(job).symlink_to(source_of(job))
     assert "too many levels of symbolic links" in str(work.convert(TASK, job).error)
