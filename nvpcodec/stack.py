@@ -34,7 +34,7 @@ LOST_BITS = 1.01
 FETCHED_WORDS = 1024
 
 _UNIFORM = constriction.stream.model.Uniform()
-#: False owns the first 2^24 - mass integers, True the rest: a mass of 2^24 is a float64, so nothing is rounded.
+#: False owns the first 2^24 - mass integers, True the rest; masses of 2^24 are exact as floats.
 _FLAG = constriction.stream.model.Bernoulli(perfect=True)
 
 

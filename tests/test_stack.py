@@ -213,3 +213,26 @@ def test_a_stack_of_which_only_the_top_is_known(odd: int) -> None:
 def test_a_top_that_is_a_zero_byte_is_refused() -> None:
     with pytest.raises(DamagedFileError, match="zero byte"):
         from_top(lambda start, stop: b"\0abc"[start:stop], 4).pop(1, 256)
+
+
+def test_flags_own_what_the_format_says() -> None:
+    """True owns the last integers of 2^24, as many as its mass: the state after one push tells."""
+    for flag, state in ((False, 0), (True, 2**24 - 5)):
+        stack = Stack()
+        stack.push_flags(np.array([flag]), np.array([5], np.int64))
+        assert stack.words().tolist() == ([state] if state else [])
+        assert stack.pop_flags(np.array([5], np.int64)).tolist() == [flag]
+        stack.require_empty()
+
+
+def test_pop_flags_undoes_push_flags() -> None:
+    generator = np.random.default_rng(6)
+    masses = generator.integers(1, 2**24, 5000)
+    flags = generator.random(5000) * 2**24 < masses
+    stack = Stack()
+    stack.push_flags(flags, masses)
+    assert abs(stack.bits() - stack.ledger.content_bits) < 40
+    assert np.array_equal(stack.pop_flags(masses[:2000]), flags[:2000])
+    assert np.array_equal(stack.pop_flags(masses[2000:]), flags[2000:])
+    assert stack.pop_flags(masses[:0]).tolist() == []
+    stack.require_empty()
