@@ -145,7 +145,7 @@ class _Noting:
         self._ledger = ledger
 
     def encode(self, planes: Ints) -> tuple[bytes, Accounts]:
-        payload, accounts = self._coder.encode(planes, self._ledger.note)
+        payload, accounts = self._coder.encode(planes, costs=self._ledger.note)
         self._ledger.note_coarsest(LEGAL[: len(planes)])
         self._ledger.own_side_bits = accounts.side_bits
         return payload, accounts

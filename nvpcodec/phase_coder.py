@@ -31,8 +31,10 @@ from nvpcodec.tables import LEGAL
 #: Linear parts that are tried for each phase, by effort from 1 to 9.
 FITS_OF_EFFORT = (0, 0, 0, 1, 1, 1, 2, 3, 4)
 
+#: Sees the values (n,) of each prediction and the distributions that they are coded under.
+Note = Callable[[Distribution, Ints], None]
 #: Sees each prediction and what the values (n,) that it predicts cost, in bits.
-Note = Callable[[Prediction, NDArray[np.float64]], None]
+Costs = Callable[[Prediction, NDArray[np.float64]], None]
 
 
 def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT) -> "PhaseCoder":
@@ -79,11 +81,18 @@ class PhaseCoder:
         self._device = device
         self._linear_parts = linear_parts
 
-    def encode(self, planes: Ints, note: Note | None = None) -> tuple[bytes, Accounts]:
-        """int32 planes (P, H, W), P = 1 or 3, as a payload; `note` sees what each value costs."""
-        return self.encode_chain([planes], note)
+    def encode(
+        self, planes: Ints, note: Note | None = None, costs: Costs | None = None
+    ) -> tuple[bytes, Accounts]:
+        """int32 planes (P, H, W), P = 1 or 3, as a payload.
 
-    def encode_chain(self, images: Sequence[Ints], note: Note | None = None) -> tuple[bytes, Accounts]:
+        `note` sees what is coded under what, `costs` what that takes.
+        """
+        return self.encode_chain([planes], note, costs)
+
+    def encode_chain(
+        self, images: Sequence[Ints], note: Note | None = None, costs: Costs | None = None
+    ) -> tuple[bytes, Accounts]:
         """Several images' int32 planes (P, H, W), of one P, as one payload: they share the stack.
 
         The last image is pushed first, so that a decoder meets the images in their order.
@@ -93,7 +102,7 @@ class PhaseCoder:
         later = sum(_symbols(planes.shape) for planes in images)
         for planes in images:
             later -= _symbols(planes.shape)
-            self._record_image(recorder, clock, planes, later, note)
+            self._record_image(recorder, clock, planes, later, note, costs)
         with clock.stage("stack"):
             growth = recorder.best_growth()
             stack = Stack()
@@ -145,7 +154,13 @@ class PhaseCoder:
         return self._pop_image(stack, planes, size, 0, growth, scale)
 
     def _record_image(
-        self, recorder: Recorder, clock: "_Clock", planes: Ints, later: int, note: Note | None
+        self,
+        recorder: Recorder,
+        clock: "_Clock",
+        planes: Ints,
+        later: int,
+        note: Note | None,
+        costs: Costs | None,
     ) -> None:
         """Record one image's planes (P, H, W); `later` samples are those of the images behind it."""
         count, height, width = planes.shape
@@ -161,7 +176,9 @@ class PhaseCoder:
                 x = flat_ints(known)
                 distribution = self._record(recorder, clock, prediction, x, later)
                 if note is not None:
-                    note(prediction, symbol_bits(self._table, distribution, x))
+                    note(distribution, x)
+                if costs is not None:
+                    costs(prediction, symbol_bits(self._table, distribution, x))
             return known, self._on_grid(distribution.mean, prediction)
 
         with torch.inference_mode(), clock.stage("network"):

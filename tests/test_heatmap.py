@@ -70,7 +70,7 @@ def test_noise_costs_more_than_fur() -> None:
 def test_a_scales_map_is_the_mean_of_what_it_adds() -> None:
     bits = np.arange(12, dtype=np.float32).reshape(3, 4)
     found = Heatmap(bits, (1.0, 2.0), 0.0, 0.0)
-    expected = [[(1 + 4 + 5) / 3, (3 + 6 + 7) / 3], [9, 11]]
+    expected = np.array([[(1 + 4 + 5) / 3, (3 + 6 + 7) / 3], [9, 11]])
     np.testing.assert_allclose(found.scale(0), expected, rtol=1e-6)
     np.testing.assert_allclose(found.scale(1), [[(2 + 8 + 10) / 3]], rtol=1e-6)
 
