@@ -33,12 +33,12 @@ BIT_DEPTHS = {GREY: (8, 16), GREY_ALPHA: (8, 16), RGB: (8, 16), RGBA: (8, 16), P
 #: Kinds whose regions a flow can code, at 8 bits.
 FLOW_KINDS = frozenset({GREY, GREY_ALPHA, RGB, RGBA})
 
-MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_DRAWING = range(4)
+MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_DRAWING, MODE_DEEP = range(5)
 MODE_FLOW, MODE_FLOW_TOP_FIRST, MODE_RANKS = 16, 17, 18
 FLOW_MODES = frozenset({MODE_FLOW, MODE_FLOW_TOP_FIRST})
 #: Those that need a model.
 MODEL_MODES = FLOW_MODES | {MODE_RANKS}
-MODES = frozenset({MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_DRAWING}) | MODEL_MODES
+MODES = frozenset({MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_DRAWING, MODE_DEEP}) | MODEL_MODES
 
 MAX_DIMENSION = 2**31 - 1
 MAX_REGIONS = 2**20
@@ -445,6 +445,8 @@ def _check_regions(header: Header) -> None:
         raise FormatError("flow regions hold grey or colour samples of 8 bits; this image has others")
     if header.kind != GREY and any(region.mode == MODE_RANKS for region in header.regions):
         raise FormatError("regions of ranks are for grey only; this image is not")
+    if header.bit_depth != 16 and any(region.mode == MODE_DEEP for region in header.regions):
+        raise FormatError("deep regions hold samples of 16 bits; this image has others")
     if uses_flow != (header.model_id is not None):
         raise FormatError("a model id must be there exactly if a region uses the flow")
     if header.model_id is not None and len(header.model_id) != MODEL_ID_BYTES:

@@ -15,6 +15,7 @@ _MODES = {
     container.MODE_DEFLATE: "deflate",
     container.MODE_LZMA: "lzma",
     container.MODE_DRAWING: "drawing",
+    container.MODE_DEEP: "deep",
     container.MODE_FLOW: "flow",
     container.MODE_FLOW_TOP_FIRST: "flow",
     container.MODE_RANKS: "ranks",

@@ -1,7 +1,9 @@
-"""Codings that need no model: stored; predicted by a fixed rule, then deflated or packed by LZMA; drawings.
+"""Codings that need no model: stored; predicted by a fixed rule, then deflated or packed by LZMA; drawings;
+deep regions.
 
     samples → packed to fewer bits → green subtracted → filtered → bytes → stored | deflate | LZMA
     samples → drawing.py
+    samples of 16 bits → deep.py, alpha coded by itself
 
 A payload of the first kind is a form byte, which names the choices before the arrow to bytes, and then the
 coded bytes.  All arithmetic on samples is modulo 2^8 or 2^16, so each step has an exact inverse.  The filters
@@ -21,8 +23,15 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nvpcodec import drawing
-from nvpcodec.container import MODE_DEFLATE, MODE_DRAWING, MODE_LZMA, MODE_STORED
+from nvpcodec import deep, drawing, flow_payload
+from nvpcodec.container import (
+    MODE_DEEP,
+    MODE_DEFLATE,
+    MODE_DRAWING,
+    MODE_LZMA,
+    MODE_STORED,
+    RegionPart,
+)
 from nvpcodec.errors import DamagedFileError, FormatError
 
 Samples: TypeAlias = drawing.Samples
@@ -41,6 +50,10 @@ _BANDS = 4
 _NOISE = 0.995
 # A quick deflate misses the long repeats of unfiltered drawings: only a gap beyond this ratio is a verdict.
 _HOPELESS = 1.3
+# Shares of a quick deflate: below the first other codings need not be tried, of the samples below the second
+# a deep one need not be.
+_DEEP_SETTLED = 0.8
+_DEEP_NEEDLESS = 1 / 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,10 @@ def encode(samples: Samples, bit_depth: int) -> tuple[int, bytes]:
     (mode, payload), at most one byte longer than the packed samples.
     """
     found = [(MODE_STORED, _store(samples, bit_depth))]
+    if bit_depth == 16 and (expected := estimate(samples, bit_depth)) > _DEEP_NEEDLESS * samples.size:
+        found.append((MODE_DEEP, _encode_deep(samples)))
+        if len(found[-1][1]) < _DEEP_SETTLED * expected:
+            return found[-1]
     # LZMA is ahead wherever there is much to learn from; deflate has the smaller start.
     compressors = _COMPRESSORS if samples.size <= _RANKING_SAMPLES else _COMPRESSORS[1:]
     forms = _promising_forms(samples, bit_depth)
@@ -116,6 +133,8 @@ def decode(mode: int, payload: bytes, shape: tuple[int, int, int], bit_depth: in
     """
     if mode == MODE_DRAWING:
         return drawing.decode(payload, shape, bit_depth)
+    if mode == MODE_DEEP and bit_depth == 16:
+        return _decode_deep(payload, shape)
     decompress = _DECOMPRESSORS.get(mode)
     if decompress is None:
         raise FormatError(f"region mode {mode} is not a plain one")
@@ -131,6 +150,25 @@ def decode(mode: int, payload: bytes, shape: tuple[int, int, int], bit_depth: in
             f"a plain region does not hold the {expected_bytes} bytes that its size needs; get a good copy"
         )
     return _from_bytes(raw, form, shape)
+
+
+def _encode_deep(samples: Samples) -> bytes:
+    """A deep region: alpha, if there is any, in the shortest of all codings."""
+    wide = samples.astype(np.uint16, copy=False)
+    if samples.shape[2] % 2:
+        return deep.encode(wide)
+    alpha = RegionPart(*encode(np.ascontiguousarray(samples[..., -1:]), 16))
+    return flow_payload.join(MODE_DEEP, deep.encode(wide[..., :-1]), alpha)
+
+
+def _decode_deep(payload: bytes, shape: tuple[int, int, int]) -> Samples:
+    """Mirror image of ``_encode_deep``."""
+    height, width, channels = shape
+    coded, alpha = flow_payload.split(MODE_DEEP, payload, has_alpha=channels % 2 == 0)
+    if alpha is None:
+        return deep.decode(coded, shape)
+    colours = deep.decode(coded, (height, width, channels - 1))
+    return np.concatenate([colours, decode(alpha.mode, alpha.payload, (height, width, 1), 16)], 2)
 
 
 def _check_form(form: _Form, mode: int, shape: tuple[int, int, int], bit_depth: int) -> None:
