@@ -43,15 +43,6 @@ class Comparison:
         """Our file to the best other one: below 1 where ours is smaller."""
         return self.file_bytes / self.best_peer[1] if self.best_peer else 0.0
 
-    @property
-    def gap_percent(self) -> float | None:
-        """How far the file is above its theory; None if no region uses a flow."""
-        report = self.report
-        if not report.theory_bits:
-            return None
-        # What is coded plainly has no theory, and counts on both sides.
-        return 100 * (report.coder_bits + report.initial_bits + report.container_bits) / report.theory_bits
-
     def figures(self) -> dict[str, Any]:
         """All numbers, ready for JSON."""
         best = self.best_peer

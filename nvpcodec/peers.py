@@ -49,8 +49,7 @@ def _measured(peer: Peer, image: Image) -> PeerSize:
     except ImportError:
         return PeerSize(None, "imagecodecs is not installed")
     except (UnsupportedImageError, OSError, ValueError, RuntimeError):
-        kind = image.kind.name.lower().replace("_", " and ")
-        return PeerSize(None, f"cannot hold {kind} of {image.bit_depth} bits and this size")
+        return PeerSize(None, "cannot hold this kind or size")
 
 
 def _png(image: Image) -> int:

@@ -22,6 +22,14 @@ OURS = "nvpcodec"
 PICTURE_SIDE = 640
 #: Images in the short lists at the top.
 LISTED = 3
+_KINDS = {
+    Kind.GREY: "grey",
+    Kind.GREY_ALPHA: "grey and alpha",
+    Kind.RGB: "RGB",
+    Kind.RGBA: "RGBA",
+    Kind.PALETTE: "palette",
+    Kind.BILEVEL: "black and white",
+}
 
 
 def render(comparisons: list[Comparison], options: Options) -> str:
@@ -119,8 +127,9 @@ def _short_lists(ranked: list[Comparison], numbers: dict[int, int]) -> str:
 def _image(number: int, each: Comparison, top: int) -> str:
     """One image's row: pictures, sizes, theory, scales."""
     image = each.image
-    kind = image.kind.name.lower().replace("_", " and ")
-    size = f"{image.width} × {image.height} {kind}, {image.kind.channels} × {_depth(image)} bits"
+    size = (
+        f"{image.width} × {image.height} {_KINDS[image.kind]}, {image.kind.channels} × {_depth(image)} bits"
+    )
     mood = "better" if each.ratio <= 1 else "worse"
     return f"""<article class="card" id="image-{number}" data-ratio="{each.ratio:.6f}">
 <div class="title"><h2>{escape(each.name)}</h2><p>{size}</p><p class="{mood}">{_against(each)}</p></div>
