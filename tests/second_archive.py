@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.second_decoder import (
+    DEEP,
     DEPTHS,
-    DRAWING,
     FLOW,
     GROWTHS,
     KINDS,
@@ -149,7 +149,7 @@ def joined_size(block: Block) -> Size:
 
 def read_chain(block: Block, reader: Reader, models: Models) -> list[Array]:
     mode = reader.u8()
-    require(mode <= DRAWING or mode == FLOW, "a reserved mode")
+    require(mode <= DEEP or mode == FLOW, "a reserved mode")
     model = models.get(reader.take(8)) if mode == FLOW else None
     read_side_data(reader.take(reader.varint()), block)
     checksum = reader.u32()

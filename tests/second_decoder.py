@@ -91,7 +91,7 @@ def look_up(table: Sequence[int], index: Array) -> Array:
 KINDS = {0: (1, (1, 2)), 1: (2, (1, 2)), 2: (3, (1, 2)), 3: (4, (1, 2)), 4: (1, (1,)), 5: (1, (0,))}
 GREY, GREY_ALPHA, RGB, RGBA, PALETTE, BILEVEL = range(6)
 DEPTHS = {0: 1, 1: 8, 2: 16}
-STORED, DEFLATE, LZMA, DRAWING, FLOW, FLOW_TOP_FIRST, RANKS = 0, 1, 2, 3, 16, 17, 18
+STORED, DEFLATE, LZMA, DRAWING, DEEP, FLOW, FLOW_TOP_FIRST, RANKS = 0, 1, 2, 3, 4, 16, 17, 18
 #: Samples that this reader takes memory for.
 SAMPLE_LIMIT = 2**28
 
@@ -151,7 +151,9 @@ def read_header(reader: Reader) -> Header:
             size = min(cell_height, height - top), min(cell_width, width - left)
             regions.append(Region(top, left, *size, reader.u8(), reader.varint()))
     modes = {region.mode for region in regions}
-    require(modes <= {STORED, DEFLATE, LZMA, DRAWING, FLOW, FLOW_TOP_FIRST, RANKS}, "a reserved mode")
+    allowed = {STORED, DEFLATE, LZMA, DRAWING, DEEP, FLOW, FLOW_TOP_FIRST, RANKS}
+    require(modes <= allowed, "a reserved mode")
+    require(DEEP not in modes or DEPTHS[depth] == 16, "mode 4 with another bit depth")
     model_id = reader.take(8) if modes & {FLOW, FLOW_TOP_FIRST, RANKS} else None
     end = reader.at
     require(reader.u32() == zlib.crc32(reader.data[:end]), "the header checksum differs")
@@ -224,7 +226,9 @@ def check_records(records: list[tuple[int, bytes]], kind: int) -> None:
 
 
 def decode_plain(mode: int, payload: bytes, shape: tuple[int, int, int], bits: int) -> Array:
-    """The samples (h, w, c) of a payload of mode 0 to 3, for an image of `bits` bits a sample."""
+    """The samples (h, w, c) of a payload of mode 0 to 4, for an image of `bits` bits a sample."""
+    if mode == DEEP:
+        return decode_deep(payload, shape)
     if mode == DRAWING:
         return decode_drawing(payload, shape, bits)
     height, width, channels = shape
@@ -510,12 +514,16 @@ def split(mode: int, payload: bytes, has_alpha: bool) -> tuple[bytes, list[tuple
 def colours(planes: Array) -> Array:
     """Planes (1 or 3, h, w) to samples (h, w, 1 or 3): the inverse of YCoCg-R."""
     if len(planes) == 3:
-        y, co, cg = planes
-        t = y - (cg >> 1)
-        blue = t - (co >> 1)
-        planes = np.stack([blue + co, cg + t, blue])
+        planes = inverse_ycocg(planes)
         require(planes.min() >= 0 and planes.max() <= 255, "a colour is outside of 0 to 255")
     return np.moveaxis(planes, 0, 2)
+
+
+def inverse_ycocg(planes: Array) -> Array:
+    y, co, cg = planes
+    t = y - (cg >> 1)
+    blue = t - (co >> 1)
+    return np.stack([blue + co, cg + t, blue])
 
 
 #: The legal values of Y, Co and Cg.
@@ -1220,6 +1228,208 @@ def drop_noise(model: Model, stack: Stack, values: Array) -> Array:
         require(low <= plane.min() and plane.max() <= high, "a pixel is not legal")
     stack.push_list((values % 2**k).ravel().tolist(), [2**k] * values.size)
     return pixels
+
+
+# Deep regions
+
+DEEP_FIT_PIXELS = 1024
+FACING = {3: ((0, 3), (1, 2)), 1: ((0, 1), (2, 3)), 2: ((0, 1), (2, 3))}
+NINE = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
+BESIDE_PHASE_1 = ((0, -1), (0, 0), (1, -1), (1, 0))
+
+
+def twelfth_root(power: int) -> int:
+    """The smallest integer whose 12th power is at least 2^power."""
+    root = round(2 ** (power / 12))
+    while root**12 >= 2**power:
+        root -= 1
+    return root + 1
+
+
+DEEP_THRESHOLDS = [twelfth_root(107 + 2 * i) for i in range(1, 128)]
+
+
+def deep_table(index: int) -> Array:
+    j = np.arange(2 * RADIUS[index] * 2 ** FINENESS[index] + 1)
+    t = (j / 2 ** FINENESS[index] - RADIUS[index]) / 2 ** (index / 6 - 5)
+    term = np.rint((65532 - 4 * RADIUS[index]) / (1 + np.exp(-t))).astype(np.int64)
+    table: Array = 2 + 2 * (j >> FINENESS[index]) + term
+    return table
+
+
+DEEP_BASE = np.concatenate([deep_table(index) for index in range(72)])
+
+
+def decode_deep(payload: bytes, shape: tuple[int, int, int]) -> Array:
+    """The samples (h, w, c) of a payload of mode 4."""
+    height, width, channels = shape
+    reader = Reader(payload)
+    alpha = []
+    if channels % 2 == 0:
+        mode, length = reader.u8(), reader.varint()
+        require(mode <= DEEP, "a reserved mode of alpha")
+        alpha = [decode_plain(mode, reader.take(length), (height, width, 1), 16)]
+    planes = 1 if channels < 3 else 3
+    form = reader.u8()
+    require(form == 0 or (form == 1 and planes == 3), "a reserved form")
+    values = read_values(reader)
+    growth = reader.u8()
+    require(growth < len(GROWTHS), "a reserved growth")
+    high = len(values) - 1
+    legal = [(0, high)] + [(-high if form else 0, high)] * (planes - 1)
+    numbers = DeepFlow(Stack(reader.rest()), GROWTHS[growth], legal, 0).decode((height, width))
+    if planes == 3:
+        numbers = inverse_ycocg(numbers) if form else numbers[[1, 0, 2]]
+    require(numbers.min() >= 0 and numbers.max() <= high, "a number that stands for no sample")
+    return np.concatenate([np.moveaxis(values[numbers], 0, 2), *alpha], 2)
+
+
+def read_values(reader: Reader) -> Array:
+    """The sample of each number."""
+    lowest, count, length = reader.varint(), reader.varint(), reader.varint()
+    require(count >= 1 and lowest + count - 1 <= 65535, "no such values")
+    listed = reader.take(length)
+    if not length:
+        return lowest + np.arange(count)
+    steps = np.frombuffer(inflate(listed, 2 * (count - 1)), "<u2").astype(np.int64)
+    values: Array = lowest + np.cumsum(np.concatenate([[0], steps]))
+    require(bool(steps.all()) and values[-1] <= 65535, "values that do not ascend to 65535 at most")
+    return values
+
+
+@dataclass
+class DeepFlow:
+    """Decodes one scale after another; `left` counts the samples that are still on the stack."""
+
+    stack: Stack
+    growth: int
+    legal: list[tuple[int, int]]
+    left: int
+
+    def decode(self, region: Size) -> Array:
+        """The planes (planes, h, w)."""
+        sizes = [region]
+        while sizes[-1][0] * sizes[-1][1] > 16:
+            sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+        rows, columns = sizes[-1]
+        lists = [self.stack.pop_list(rows * columns, high - low + 1) for low, high in self.legal]
+        values = np.array([low + np.array(one) for one, (low, _) in zip(lists, self.legal)])
+        values = values.reshape(-1, rows, columns)
+        errors = np.zeros_like(values)
+        self.left = len(self.legal) * (region[0] * region[1] - rows * columns)
+        for size in reversed(sizes[:-1]):
+            values, errors = self.decode_scale(size, values, errors)
+        self.stack.check_empty()
+        return values
+
+    def decode_scale(self, size: Size, coarser: Array, coarser_errors: Array) -> tuple[Array, Array]:
+        x, e = {0: coarser}, {0: coarser_errors}
+        for phases in DECODED:
+            around = {p: (Neighbours.of(x, p), Neighbours.of(e, p)) for p in phases}
+            x.update({p: coarser.copy() for p in phases})
+            e.update({p: coarser_errors.copy() for p in phases})
+            for plane in range(len(self.legal)):
+                beside = np.zeros_like(coarser[0])
+                for p in phases:
+                    rows, columns = phase_size(p, size)
+                    if rows * columns == 0:
+                        continue
+                    known = DeepPlace(p, plane, *around[p], x[p], e[p], beside)
+                    m, pixels = self.decode_plane(known, (rows, columns))
+                    x[p][plane, :rows, :columns] = pixels
+                    e[p][plane, :rows, :columns] = np.abs(16 * pixels - m)
+                    if p == 1:
+                        beside[:rows, :columns] = 16 * pixels - m
+        joined = np.zeros((2, len(coarser), 2 * coarser.shape[1], 2 * coarser.shape[2]), np.int64)
+        for p in range(4):
+            joined[:, :, p // 2 :: 2, p % 2 :: 2] = np.stack([x[p], e[p]])
+        values, errors = joined[:, :, : size[0], : size[1]]
+        return values, errors
+
+    def decode_plane(self, known: DeepPlace, size: Size) -> tuple[Array, Array]:
+        """Means and pixels, (rows, columns)."""
+        self.left -= size[0] * size[1]
+        regressors = [r[: size[0], : size[1]] for r in known.regressors()]
+        magnitudes = [a[: size[0], : size[1]] for a in known.magnitudes()]
+        coefficients, corrections, floor = [0] * len(regressors), [0] * 16, 0
+        weights = [64, 0, 512, 512, 512] + [0] * (len(magnitudes) - 5)
+        if size[0] * size[1] >= DEEP_FIT_PIXELS:
+            zeros = np.zeros(len(regressors), np.int64)
+            e = self.stack.pop(72)
+            coefficients = self.pop(self.left, zeros, zeros + e, -4096, 4095).tolist()
+            mantissas = [n - 16 for n in self.stack.pop_list(len(magnitudes), 32)]
+            weights = [n << e for n, e in zip(mantissas, self.stack.pop_list(len(magnitudes), 16))]
+            corrections = [n - 8 for n in self.stack.pop_list(16, 16)]
+            floor = self.stack.pop(128)
+        low, high = self.legal[known.plane]
+        moved = sum((c * r for c, r in zip(coefficients, regressors)), np.zeros(size, np.int64))
+        m = clip(
+            4 * known.near.base4[known.plane][: size[0], : size[1]] + ((moved + 128) >> 8),
+            16 * low,
+            16 * high,
+        )
+        wide = sum((w * a for w, a in zip(weights, magnitudes)), np.zeros(size, np.int64))
+        u = np.searchsorted(DEEP_THRESHOLDS, wide >> 4, "right")
+        s = clip(u + look_up(corrections, u // 8), floor, 127)
+        return m, self.pop_pixels(m.ravel(), s.ravel(), low, high).reshape(size)
+
+    def pop_pixels(self, m: Array, s: Array, low: int, high: int) -> Array:
+        pixels = np.zeros_like(m)
+        bits = np.maximum(0, (s - 42) // 6)
+        for k in sorted(set(bits.tolist())):
+            at = np.flatnonzero(bits == k)
+            before = self.left + int((bits > k).sum())
+            lowest, highest = low >> k, high >> k
+            mean = clip((m[at] - 8 * (2**k - 1)) >> k, 16 * lowest, 16 * highest)
+            c = (mean + 8) >> 4
+            v = self.pop(before, mean - 16 * c, s[at] - 6 * k, -127, 127)
+            for i in np.flatnonzero(np.abs(v) == 127):
+                room = c[i] - 127 - lowest + 1 if v[i] < 0 else highest - c[i] - 127 + 1
+                require(room > 0, "a pixel beyond the legal values")
+                v[i] += np.sign(v[i]) * self.stack.pop(int(room))
+            pixels[at] = (c + v) * 2**k + np.array(self.stack.pop_list(len(at), 2**k))
+        require(low <= pixels.min() and pixels.max() <= high, "a pixel that is not legal")
+        return pixels
+
+    def pop(self, before: int, m: Array, s: Array, low: int, high: int) -> Array:
+        return pop_array(self.stack, DEEP_BASE, self.growth, before, m, s, low, high)
+
+
+@dataclass(frozen=True)
+class DeepPlace:
+    """What is known around one plane of one phase, on the grid."""
+
+    phase: int
+    plane: int
+    near: Neighbours
+    near_errors: Neighbours
+    x: Array  # the phase, (planes, h, w) with its fillings, decoded up to this plane
+    e: Array  # its errors
+    beside: Array  # 16 * x - m of phase 1, (h, w)
+
+    def regressors(self) -> list[Array]:
+        found = [tap for taps in self.near.d for tap in taps]
+        for dy, dx in NINE:
+            for q in range(self.plane):
+                found.append(shifted(4 * self.x[q] - self.near.base4[q], dy, dx))
+        if self.phase == 2:
+            found += [shifted(self.beside >> 2, dy, dx) for dy, dx in BESIDE_PHASE_1]
+        return found
+
+    def magnitudes(self) -> list[Array]:
+        d, base4 = self.near.d[:, self.plane], self.near.base4
+        taps = (d + base4[self.plane]) // 4
+        errors = (self.near_errors.d[:, self.plane] + self.near_errors.base4[self.plane]) // 4
+        found = [np.full_like(base4[0], 1024), 4 * base4[0]]
+        found += [4 * np.abs(d[part]).sum(0) for part in (slice(0, 4), slice(4, 8), slice(8, 16))]
+        found += [16 * np.abs(taps[one] - taps[other]) for one, other in FACING[self.phase]]
+        found += [errors[:4].sum(0), errors[4:].sum(0)]
+        for q in range(self.plane):
+            around = np.stack([shifted(self.e[q], dy, dx) for dy, dx in NINE])
+            found += [self.e[q], around.sum(0)]
+        if self.phase == 2:
+            found.append(np.stack([shifted(np.abs(self.beside), *place) for place in BESIDE_PHASE_1]).sum(0))
+        return found
 
 
 # A whole file
