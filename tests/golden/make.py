@@ -26,7 +26,7 @@ from nvpcodec import container, zoo  # noqa: E402
 from nvpcodec.codec import ALPHA_KINDS, decode_image, encode_image  # noqa: E402
 from nvpcodec.errors import NvpError  # noqa: E402
 from nvpcodec.options import Options  # noqa: E402
-from nvpcodec.pixels import Image, Kind, Metadata, Text  # noqa: E402
+from nvpcodec.pixels import Image, Kind, Metadata, Samples, Text  # noqa: E402
 from nvpcodec.regions import cut  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parent
@@ -122,6 +122,29 @@ def top_first_cases() -> dict[str, Case]:
     return {f"{model}-{model_id}-top-{name}": case for name, case in flow_cases(model).items()}
 
 
+def deep(kind: Kind) -> Image:
+    """A demo photograph in 12 bits, the sums of 4x4 samples; alpha is a slope."""
+    height, width = FLOW
+    wide = crop(kind, (height + 3, width + 3)).samples.astype(np.uint16)
+    samples = np.lib.stride_tricks.sliding_window_view(wide, (4, 4), (0, 1)).sum((-2, -1), np.uint16)
+    return Image(np.ascontiguousarray(samples), kind)
+
+
+def deep_cases() -> dict[str, Image]:
+    """Samples of 16 bits: 12 used, all used, 12 stretched to 16, with alpha, and channels unlike each other."""
+    twelve = deep(Kind.RGBA).samples
+    squares = (twelve.astype(np.uint32) ** 2 >> 8).astype(np.uint16)
+    turned: Samples = np.stack([twelve[..., 0], twelve[::-1, :, 1], twelve[:, ::-1, 2]], 2)
+    return {
+        "deep-grey12": deep(Kind.GREY),
+        "deep-grey_alpha-stretched": Image(deep(Kind.GREY_ALPHA).samples * 16, Kind.GREY_ALPHA),
+        "deep-rgb16": Image(np.ascontiguousarray(squares[..., :3]), Kind.RGB),
+        "deep-rgb12-turned": Image(turned, Kind.RGB),
+        "deep-rgba16": Image(squares, Kind.RGBA),
+        "deep-line": Image(np.ascontiguousarray(squares[40:41, :, :3]), Kind.RGB),
+    }
+
+
 def stretched_case() -> Case:
     """A grey photograph in which two values of three do not occur."""
     samples = crop(Kind.GREY, FLOW).samples
@@ -130,7 +153,7 @@ def stretched_case() -> Case:
 
 def cases() -> dict[str, Case]:
     """All golden images by name, for the models of today."""
-    plain = {name: Case(image) for name, image in (plain_cases() | drawing_cases()).items()}
+    plain = {name: Case(image) for name, image in (plain_cases() | drawing_cases() | deep_cases()).items()}
     flow = {
         f"{model}-{model_id}-{name}": case
         for model, model_id in zoo.CURRENT.items()
