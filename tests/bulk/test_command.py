@@ -84,7 +84,7 @@ def test_interrupted_by_ctrl_c(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     awkward_tree(source, COUNT)
     process = start(source, target, "--jobs", "2")
-    wait_for(lambda: len(lines(target / "manifest.jsonl")) >= 3 or process.poll() is not None)
+    wait_for(lambda: len(lines(target / "manifest.jsonl")) >= 6 or process.poll() is not None)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the job and its workers
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.strip()) == (130, "", "nvpcodec: error: interrupted")
