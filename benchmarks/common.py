@@ -23,7 +23,7 @@ BITS_PER_BYTE = 8
 SUFFIXES = frozenset({".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm"})
 MODES = ("L", "LA", "RGB", "RGBA")  # Pillow's mode of an array with 1, 2, 3, 4 channels
 REFERENCE = "jxl-e7"
-MODELS = ("photo", "realnvp")
+MODELS = ("fast", "realnvp")
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def argument_parser(description: str, *, images: str = "+") -> argparse.Argument
         type=comma_separated,
         default=MODELS,
         metavar="NAMES",
-        help="nvpcodec's models, by comma (default: photo,realnvp)",
+        help="nvpcodec's models, by comma (default: fast,realnvp)",
     )
     return parser
 

@@ -30,7 +30,7 @@ from nvpcodec.stack import Ints
 from nvpcodec.train.phase_model import PhaseModel
 from nvpcodec.train.theory import float_coder
 
-MODEL = "photo"
+MODEL = "fast"
 OPTIONS = Options(model=MODEL, device="cpu")
 
 

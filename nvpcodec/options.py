@@ -9,7 +9,7 @@ from nvpcodec.errors import DeviceError, InputError
 
 DEVICES = ("auto", "cpu", "cuda")
 DEVICE_VARIABLE = "NVPCODEC_DEVICE"
-DEFAULT_MODEL = "photo"
+DEFAULT_MODEL = "fast"
 EFFORTS = (1, 9)
 DEFAULT_EFFORT = 5
 DEFAULT_MAX_PIXELS = 2**28 // 3
@@ -28,7 +28,7 @@ class Options:
     Parameters
     ----------
     model
-        The flow to encode with: ``"photo"``, ``"realnvp"``, or the path of a weights file.  A file names the
+        The flow to encode with: ``"fast"``, ``"best"``, ``"realnvp"``, or the path of a weights file.  A file names the
         model it was coded with, so decoding needs this only for a model that is not in the package.
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``; it changes the speed and never the bytes.  Left out, it is
@@ -54,7 +54,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if not self.model:
-            raise InputError("the model's name is empty; use photo, realnvp or the path of a weights file")
+            raise InputError("the model's name is empty; use fast, best, realnvp or the path of a weights file")
         if self.device not in DEVICES:
             raise DeviceError(f"there is no device {self.device!r}; choose one of {', '.join(DEVICES)}")
         if not EFFORTS[0] <= self.effort <= EFFORTS[1]:

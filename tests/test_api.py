@@ -191,7 +191,7 @@ def test_info_notices_any_changed_byte() -> None:
 
 def test_options_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(DEVICE_VARIABLE, raising=False)
-    assert nvpcodec.Options() == nvpcodec.Options("photo", "auto", DEFAULT_MAX_PIXELS)
+    assert nvpcodec.Options() == nvpcodec.Options("fast", "auto", DEFAULT_MAX_PIXELS)
     monkeypatch.setenv(DEVICE_VARIABLE, "cpu")
     assert nvpcodec.Options().device == "cpu"
     assert nvpcodec.Options(device="auto").device == "auto"

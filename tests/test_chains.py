@@ -84,7 +84,7 @@ def test_photographs_take_the_flow_and_drawings_do_not() -> None:
     crops = [np.ascontiguousarray(whole[top : top + 24, 100:124]) for top in (60, 100, 140)]
     photographs = [Image(crop, Kind.RGB) for crop in crops]
     data = chains.encode(photographs, Options(device="cpu"))
-    assert data[:9] == bytes((container.MODE_FLOW,)) + by_name("photo").model_id
+    assert data[:9] == bytes((container.MODE_FLOW,)) + by_name("fast").model_id
     sizes = [(24, 24)] * 3
     got = chains.decode(data, Kind.RGB, 8, sizes, Options(device="cpu"))
     assert all(a.equals(b) for a, b in zip(got, photographs, strict=True))

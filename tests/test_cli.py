@@ -231,7 +231,7 @@ def test_a_full_device_is_one_line(run: Runner) -> None:
         ["decode", "-", "a", "b"],
         ["info"],
         ["train"],
-        ["train", "photo"],
+        ["train", "fast"],
     ],
 )
 def test_usage_errors(run: Runner, arguments: list[str]) -> None:

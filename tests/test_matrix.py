@@ -89,7 +89,7 @@ def test_what_differs_is_named(reference: Outcome) -> None:
         report,
         decoded=report.decoded | {"plain-noise": "0"},
         encoded=report.encoded | {"photo-large": "0"},
-        layers=report.layers | {"gemm": {"photo": "0"}},
+        layers=report.layers | {"gemm": {"fast": "0"}},
     )
     assert settings.differences(Outcome(changed, ""), reference) == [
         "decoding plain-noise",

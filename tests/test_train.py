@@ -114,7 +114,7 @@ def test_a_whole_run_from_the_command_line(
 
 
 def test_without_images_there_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["train", "photo", str(tmp_path), "-o", str(tmp_path / "run")]) != 0
+    assert cli.run(["train", "fast", str(tmp_path), "-o", str(tmp_path / "run")]) != 0
     assert "too few" in capsys.readouterr().err
 
 

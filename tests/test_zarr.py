@@ -277,7 +277,7 @@ def test_damage_is_refused() -> None:
 
 
 def test_configuration() -> None:
-    assert NvpCodec.from_dict({"name": "nvpcodec"}) == NvpCodec() == NvpCodec(model="photo")
+    assert NvpCodec.from_dict({"name": "nvpcodec"}) == NvpCodec() == NvpCodec(model="fast")
     assert NvpCodec.from_dict(NvpCodec(model=SMALL).to_dict()) == NvpCodec(model=SMALL)
     assert NvpCodec(model="realnvp").to_dict() == {"name": "nvpcodec", "configuration": {"model": "realnvp"}}
     for bad in ({"model": ""}, {"model": 3}, {"effort": 9}):
@@ -322,7 +322,7 @@ def test_numcodecs_manners() -> None:
     common.check_config(Nvp())
     common.check_config(Nvp(model="realnvp"))
     assert repr(Nvp("realnvp")) == "Nvp(model='realnvp')"
-    assert Nvp().get_config() == {"id": "nvpcodec", "model": "photo"}
+    assert Nvp().get_config() == {"id": "nvpcodec", "model": "fast"}
     with pytest.raises(nvpcodec.InputError):
         Nvp("")
 

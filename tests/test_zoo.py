@@ -27,7 +27,7 @@ def test_by_id_takes_the_hint_only_if_it_is_the_one() -> None:
     path, model_id = str(small_model_path()), small_model().model_id
     assert zoo.by_id(model_id, path).model_id == model_id
     with pytest.raises(UnknownModelError, match=model_id.hex()):
-        zoo.by_id(model_id, "photo")
+        zoo.by_id(model_id, "fast")
     with pytest.raises(UnknownModelError, match="0000000000000000"):
         zoo.by_id(bytes(8), path)
 

@@ -57,7 +57,7 @@ _MODEL_OPTIONS = (
         default=DEFAULT_MODEL,
         show_default=True,
         metavar="NAME|PATH",
-        help="The flow: photo, realnvp, or a weights file.",
+        help="The flow: fast, best, realnvp, or a weights file.",
     ),
     click.option(
         "--device",

@@ -45,8 +45,8 @@ def train(
     integer model is written beside it; encode with it by --model PATH.
 
     \b
-    nvpcodec train photo ~/pictures ~/scans -o run1
-    nvpcodec train photo-refine ~/pictures ~/scans -o run2 --init run1/state.pt
+    nvpcodec train fast ~/pictures ~/scans -o run1
+    nvpcodec train best ~/pictures ~/scans -o run2 --init run1/state.pt
     nvpcodec train my.toml ~/pictures -o run3 --minutes 30
     """
     from nvpcodec.train import main

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from nvpcodec import container, zoo  # noqa: E402
 from nvpcodec.codec import ALPHA_KINDS, decode_image, encode_image  # noqa: E402
 from nvpcodec.errors import NvpError  # noqa: E402
-from nvpcodec.options import Options  # noqa: E402
+from nvpcodec.options import DEFAULT_MODEL, Options  # noqa: E402
 from nvpcodec.pixels import Image, Kind, Metadata, Samples, Text  # noqa: E402
 from nvpcodec.regions import cut  # noqa: E402
 
@@ -48,7 +48,7 @@ class Case:
     """An image, the model that codes it, and the side of its regions where they are not the encoder's."""
 
     image: Image
-    model: str = "photo"
+    model: str = DEFAULT_MODEL
     cell: int | None = None
 
 
@@ -114,14 +114,6 @@ def flow_cases(model: str) -> dict[str, Case]:
     }
 
 
-def top_first_cases() -> dict[str, Case]:
-    """The photographs once more in mode 17, for the model that has them in mode 16 from earlier days."""
-    model, model_id = "photo", "2d759386c0d199fc"
-    if zoo.CURRENT[model] != model_id:
-        return {}
-    return {f"{model}-{model_id}-top-{name}": case for name, case in flow_cases(model).items()}
-
-
 def deep(kind: Kind) -> Image:
     """A demo photograph in 12 bits, the sums of 4x4 samples; alpha is a slope."""
     height, width = FLOW
@@ -131,7 +123,7 @@ def deep(kind: Kind) -> Image:
 
 
 def deep_cases() -> dict[str, Image]:
-    """Samples of 16 bits: 12 used, all used, 12 stretched to 16, with alpha, and channels unlike each other."""
+    """Samples of 16 bits: 12 used, all used, 12 stretched; with alpha, and with channels unlike each other."""
     twelve = deep(Kind.RGBA).samples
     squares = (twelve.astype(np.uint32) ** 2 >> 8).astype(np.uint16)
     turned: Samples = np.stack([twelve[..., 0], twelve[::-1, :, 1], twelve[:, ::-1, 2]], 2)
@@ -159,8 +151,8 @@ def cases() -> dict[str, Case]:
         for model, model_id in zoo.CURRENT.items()
         for name, case in flow_cases(model).items()
     }
-    stretched = {f"photo-{zoo.CURRENT['photo']}-stretched": stretched_case()}
-    return plain | flow | stretched | top_first_cases()
+    stretched = {f"{DEFAULT_MODEL}-{zoo.CURRENT[DEFAULT_MODEL]}-stretched": stretched_case()}
+    return plain | flow | stretched
 
 
 def encode(case: Case) -> bytes:

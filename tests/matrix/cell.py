@@ -33,10 +33,10 @@ CPU = torch.device("cpu")
 #: Parts of the demo photographs (top, left, height, width), of sizes that make the chunks of the exchanges
 #: grow differently; the large ones have fits.
 PHOTOGRAPHS = {
-    "photo-large": ("chelsea", Kind.RGB, (40, 120, 192, 256)),
-    "photo-grey": ("coffee", Kind.GREY, (40, 120, 192, 256)),
-    "photo-small": ("coffee", Kind.GREY, (60, 110, 40, 40)),
-    "photo-tiny": ("chelsea", Kind.RGB, (0, 0, 20, 20)),
+    "fast-large": ("chelsea", Kind.RGB, (40, 120, 192, 256)),
+    "fast-grey": ("coffee", Kind.GREY, (40, 120, 192, 256)),
+    "fast-small": ("coffee", Kind.GREY, (60, 110, 40, 40)),
+    "fast-tiny": ("chelsea", Kind.RGB, (0, 0, 20, 20)),
     "realnvp-large": ("coffee", Kind.RGB, (90, 200, 192, 256)),
 }
 PACKAGES = ("torch", "numpy", "constriction", "pillow")
