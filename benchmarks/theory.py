@@ -161,7 +161,10 @@ def parse(arguments: Sequence[str] | None) -> tuple[dict[str, list[Picture]], tu
 
 def main(arguments: Sequence[str] | None = None) -> int:
     sets, models = parse(arguments)
-    print("bits/dim of all images of a set together")
+    from nvpcodec import zoo
+
+    named = [f"{model} is {zoo.by_name(model).model_id.hex()}" for model in models]
+    print(f"bits/dim of all images of a set together; {', '.join(named)}")
     table = Table("set and model", ["images", "float", "integer", "files", "archive", "plain"], NAME_WIDTH)
     rows = []
     for name, pictures in sets.items():
