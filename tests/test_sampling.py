@@ -18,7 +18,11 @@ from tests.models import small_options
 
 WORDS = [2032329983, 2198257139, 3243419750]
 #: The first 64 bits of the SHA-256 of one sample, by model id.
-SAMPLES = {"2d759386c0d199fc": "6a6d5ce3b1920f87", "f4da4705fe94bcc6": "85490999ab6211f6"}
+SAMPLES = {
+    "2d759386c0d199fc": "6a6d5ce3b1920f87",
+    "c1ec3fa230e303b1": "6dc1b8b600ee8545",
+    "f4da4705fe94bcc6": "85490999ab6211f6",
+}
 
 
 def test_words_do_not_depend_on_how_many_are_taken() -> None:
