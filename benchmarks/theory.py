@@ -13,8 +13,9 @@
     archive    one archive of all of them, everything counted: small images share a stack
     plain      the shortest coding without a model, for comparison
 
-A file holds the shortest of several codings, so that files may be below the integer column. An archive cuts
-images into other tiles than a file does, which matters to the RealNVP only.
+A file holds the shortest of several codings, so that files may be below the integer column. The RealNVP sees
+an image whole in the float column; in a file it sees tiles, of which the first are small; in an archive
+larger ones, as soon as something lies below them on the stack.
 
 Every file and the archive are decoded and compared. The last line is JSON.
 """
