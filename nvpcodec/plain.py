@@ -93,7 +93,7 @@ def encode(samples: Samples, bit_depth: int) -> tuple[int, bytes]:
     found = [(MODE_STORED, _store(samples, bit_depth))]
     if bit_depth == 16 and (expected := estimate(samples, bit_depth)) > _DEEP_NEEDLESS * samples.size:
         found.append((MODE_DEEP, _encode_deep(samples)))
-        if len(found[-1][1]) < _DEEP_SETTLED * expected:
+        if len(found[-1][1]) < _DEEP_SETTLED * expected and not drawing.likely(samples):
             return found[-1]
     # LZMA is ahead wherever there is much to learn from; deflate has the smaller start.
     compressors = _COMPRESSORS if samples.size <= _RANKING_SAMPLES else _COMPRESSORS[1:]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nvpcodec import container, drawing, plain
+from nvpcodec import container, deep_fit, drawing, plain, wide_symbols
 from nvpcodec.container import Container, RegionPart
 
 TEXT = (Path(__file__).parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
@@ -78,6 +78,17 @@ def test_what_drawings_look_at_is_what_the_program_looks_at() -> None:
     assert ", ".join(map(str, drawing.AROUND)) in text
     pairs = ", ".join(f"a({a}) a({b})" for a, b in drawing._PAIRS.T)
     assert pairs in text
+
+
+def test_bounds_of_deep_regions_are_those_of_the_program() -> None:
+    text = section("Deep regions")
+    assert f"if they are {deep_fit.FIT_PIXELS} or more" in text
+    assert f"legal values −{-deep_fit.COEFFICIENT_MIN} to {deep_fit.COEFFICIENT_MAX}" in text
+    assert f"legal values −{wide_symbols.REACH} to {wide_symbols.REACH}" in text
+    assert f"max(0, (s − {wide_symbols.WIDEST - 6}) div 6)" in text
+    weights = deep_fit.unfitted(16, 9).weights.tolist()
+    assert weights == [64, 0, 512, 512, 512, 0, 0, 0, 0]
+    assert "the weights of magnitudes 1 and 2 are 64\nand 0, the three of item 3 are 512" in text
 
 
 def test_kinds_are_those_of_the_program() -> None:

@@ -26,7 +26,7 @@ from nvpcodec import container, zoo  # noqa: E402
 from nvpcodec.codec import ALPHA_KINDS, decode_image, encode_image  # noqa: E402
 from nvpcodec.errors import NvpError  # noqa: E402
 from nvpcodec.options import DEFAULT_MODEL, Options  # noqa: E402
-from nvpcodec.pixels import Image, Kind, Metadata, Samples, Text  # noqa: E402
+from nvpcodec.pixels import Image, Kind, Metadata, Text  # noqa: E402
 from nvpcodec.regions import cut  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parent
@@ -123,10 +123,10 @@ def deep(kind: Kind) -> Image:
 
 
 def deep_cases() -> dict[str, Image]:
-    """Samples of 16 bits: 12 used, all used, 12 stretched; with alpha, and with channels unlike each other."""
+    """Samples of 16 bits: 12 used, all used, 12 stretched; with alpha, with channels unlike each other."""
     twelve = deep(Kind.RGBA).samples
     squares = (twelve.astype(np.uint32) ** 2 >> 8).astype(np.uint16)
-    turned: Samples = np.stack([twelve[..., 0], twelve[::-1, :, 1], twelve[:, ::-1, 2]], 2)
+    turned = np.stack([twelve[..., 0], twelve[::-1, :, 1], twelve[:, ::-1, 2]], 2).astype(np.uint16)
     return {
         "deep-grey12": deep(Kind.GREY),
         "deep-grey_alpha-stretched": Image(deep(Kind.GREY_ALPHA).samples * 16, Kind.GREY_ALPHA),
