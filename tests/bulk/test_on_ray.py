@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +22,11 @@ from tests.bulk.helpers import (
     awkward_tree,
     check_manifest,
     check_outputs,
-    leftovers,
     lines,
     small_job,
     start,
     wait_for,
-    write_image,
 )
-from tests.helpers import noise
 
 COUNT = 40
 pytestmark = pytest.mark.filterwarnings("default")  # Ray and what it imports may warn as they like
@@ -71,53 +66,6 @@ def test_a_lost_worker_loses_nothing_and_nothing_comes_twice(tmp_path: Path) -> 
     assert {entry.output for entry in entries if entry.error} == BROKEN
     check_manifest(target, entries)
     assert len(check_outputs(source, target)) == total - len(BROKEN)
-
-
-@pytest.mark.ray
-@pytest.mark.skipif("NVPCODEC_SLOW_TESTS" not in os.environ, reason="set NVPCODEC_SLOW_TESTS=1: minutes")
-def test_a_file_that_kills_its_actors_is_given_up(tmp_path: Path) -> None:
-    """It is a pipe that never brings an image; whoever reads it is killed."""
-    for index in range(3):
-        write_image(tmp_path / "source" / f"{index}.png", noise(index))
-    os.mkfifo(tmp_path / "source" / "deadly.png")
-    names = ["0.png", "deadly.png", "1.png", "2.png"]
-    tasks = [Task(name, f"{name}.nvp", None, None, replace=False) for name in names]
-    over = threading.Event()
-    with cluster_of(1) as (cluster, _):
-        killer = threading.Thread(target=kill_readers, args=(tmp_path / "source" / "deadly.png", over))
-        killer.start()
-        try:
-            job = small_job(tmp_path / "source", tmp_path / "target")
-            entries = {entry.name: entry for entry in on_ray.run(tasks, job, 1, cluster.address)}
-        finally:
-            over.set()
-            killer.join()
-    assert set(entries) == set(names)
-    assert "its workers died again and again" in str(entries["deadly.png"].error)
-    assert [entries[f"{index}.png"].error for index in range(3)] == [None] * 3
-    assert leftovers(tmp_path) == []
-
-
-def kill_readers(pipe: Path, over: threading.Event) -> None:
-    """SIGKILL to each process that has opened the pipe to read."""
-    while not over.wait(0.05):
-        try:
-            stream = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:  # nobody reads
-            continue
-        for reader in readers(pipe):
-            os.kill(reader, signal.SIGKILL)
-        os.close(stream)
-
-
-def readers(pipe: Path) -> list[int]:
-    """Ids of the other processes that have the pipe open."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*/fd"):
-        with suppress(OSError):
-            if str(pipe) in (os.readlink(link) for link in folder.iterdir()):
-                found.append(int(folder.parent.name))
-    return [process for process in found if process != os.getpid()]
 
 
 @pytest.mark.parametrize(
