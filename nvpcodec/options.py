@@ -28,8 +28,8 @@ class Options:
     Parameters
     ----------
     model
-        The flow to encode with: ``"fast"``, ``"best"``, ``"realnvp"``, or the path of a weights file.  A file names the
-        model it was coded with, so decoding needs this only for a model that is not in the package.
+        The flow to encode with: ``"fast"``, ``"best"``, ``"realnvp"``, or the path of a weights file.  A file
+        names the model it was coded with, so decoding needs this only for a model that is not in the package.
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``; it changes the speed and never the bytes.  Left out, it is
         what the environment variable ``NVPCODEC_DEVICE`` says.
@@ -54,7 +54,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if not self.model:
-            raise InputError("the model's name is empty; use fast, best, realnvp or the path of a weights file")
+            raise InputError("the model's name is empty; use fast, best or the path of a weights file")
         if self.device not in DEVICES:
             raise DeviceError(f"there is no device {self.device!r}; choose one of {', '.join(DEVICES)}")
         if not EFFORTS[0] <= self.effort <= EFFORTS[1]:

@@ -31,6 +31,7 @@ from nvpcodec.exact import (
 )
 from nvpcodec.fit import MAX_COEFFICIENT_SUM
 from nvpcodec.network import Layer
+from nvpcodec.options import DEFAULT_EFFORT
 from nvpcodec.tables import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
@@ -456,7 +457,7 @@ def test_inputs_of_every_layer_are_activations(monkeypatch: pytest.MonkeyPatch, 
     generator = np.random.default_rng(9)
     planes = np.stack([generator.choice([*ends, sum(ends) // 2], (40, 48)) for ends in LEGAL])
     with contextlib.suppress(UnsupportedImageError):  # the RealNVP may be taken out of its range
-        CODERS[model.kind](model, CPU).encode(planes.astype(np.int32))
+        CODERS[model.kind](model, CPU, DEFAULT_EFFORT).encode(planes.astype(np.int32))
     assert seen == {spec.name for spec in model.config.layers()}
 
 

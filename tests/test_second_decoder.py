@@ -22,7 +22,7 @@ from nvpcodec import codec, container, exact, flow_payload, plain, zoo
 from nvpcodec.container import Container, RegionPart
 from nvpcodec.errors import NvpError
 from nvpcodec.model import Config, CouplingConfig, Model, PhaseConfig, save
-from nvpcodec.options import Options
+from nvpcodec.options import DEFAULT_EFFORT, Options
 from nvpcodec.pixels import Image, Kind
 from nvpcodec.pixels import Samples as AnySamples
 from nvpcodec.train.base_table import base_table, logistic
@@ -145,7 +145,7 @@ def flow_file(samples: Samples, kind: Kind, model: Model) -> bytes:
 
 
 def flow_part(samples: Samples, kind: Kind, model: Model) -> RegionPart:
-    coder = codec.CODERS[model.kind](model, exact.find_device("cpu"))
+    coder = codec.CODERS[model.kind](model, exact.find_device("cpu"), DEFAULT_EFFORT)
     return codec.encode_flow(samples, kind, coder)[0]
 
 
@@ -326,7 +326,7 @@ def test_damaged_flow_payloads_have_the_same_outcome(
     model: Model, height: int, width: int, kind: Kind
 ) -> None:
     samples = scene(height, height, width, kind.channels)
-    coder = codec.CODERS[model.kind](model, exact.find_device("cpu"))
+    coder = codec.CODERS[model.kind](model, exact.find_device("cpu"), DEFAULT_EFFORT)
     second = second_model(model)[1]
     part = flow_part(samples, kind, model)
     for payload in damaged_payloads(part.payload, width, 10):
