@@ -103,7 +103,7 @@ def peer_names() -> tuple[str, ...]:
 
 
 def _png(name: str, threads: int) -> Codec:
-    return Codec(name, partial(_encode_pillow, {"format": "PNG", "optimize": True}), _decode_pillow)
+    return Codec(name, _encode_png, _decode_png)
 
 
 def _webp(name: str, threads: int) -> Codec:
@@ -132,6 +132,24 @@ _PEERS: dict[str, Callable[[str, int], Codec]] = {
     "jxl-e7": partial(_jpegxl, 7),
     "jxl-e9": partial(_jpegxl, 9),
 }
+
+
+def _encode_png(samples: Samples) -> Encoded:
+    if samples.dtype == np.uint8:
+        return _encode_pillow({"format": "PNG", "optimize": True}, samples)
+    import imagecodecs  # Pillow writes no colours of 16 bits
+
+    return Encoded(bytes(imagecodecs.png_encode(samples, level=9)))
+
+
+def _decode_png(data: bytes) -> Samples:
+    bits_of_a_sample = data[24]
+    if bits_of_a_sample < 16:
+        return _decode_pillow(data)
+    import imagecodecs
+
+    samples: Samples = imagecodecs.png_decode(data)
+    return samples.reshape(*samples.shape[:2], -1)
 
 
 def _encode_pillow(settings: dict[str, object], samples: Samples) -> Encoded:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
 
 import numpy as np
 
+import deep
 from common import (
     BITS_PER_BYTE,
     Codec,
@@ -198,10 +200,46 @@ def main_kinds(pictures: Sequence[Picture], model: str) -> int:
     return 1 if differing else 0
 
 
+def main_deep(pictures: Sequence[Picture], model: str) -> int:
+    """The table of `--deep`: bytes, and nvpcodec's as shares of others'; seconds a megapixel both ways."""
+    names = ("png", "jxl-e7", model)
+    columns = [*names, "to png", "to jxl-e7", "encode", "decode"]
+    table = Table("bytes of the whole file", columns, 2 * NAME_WIDTH)
+    found: dict[str, dict[str, int]] = {}
+    differing = []
+    for picture in pictures:
+        row, seconds = {}, (0.0, 0.0)
+        for name in names:
+            coder = codec(name)
+            times = [time.process_time()]
+            data = coder.encode(picture.samples).data
+            times.append(time.process_time())
+            decoded = coder.decode(data)
+            times.append(time.process_time())
+            row[name] = len(data)
+            seconds = times[1] - times[0], times[2] - times[1]
+            if not is_lossless(decoded, picture.samples):
+                differing.append(f"{picture.name} ({name})")
+        ratios = [f"{row[model] / row[name]:.3f}" for name in names[:2]]
+        rates = [f"{second / picture.megapixels:.2f}" for second in seconds]
+        table.row(picture.name, [*(str(row[name]) for name in names), *ratios, *rates])
+        found[picture.name] = row
+    if differing:
+        print(f"size.py: not lossless: {', '.join(differing)}", file=sys.stderr)
+    print(json.dumps({"model": model, "bytes": found, "lossless": not differing}))
+    return 1 if differing else 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argument_parser("Sizes of lossless files, side by side, each decoded and compared.", images="*")
     parser.add_argument("--kinds", action="store_true", help="bytes, also of drawn images of many kinds")
+    parser.add_argument(
+        "--deep", action="store_true", help="bytes of images of 10 to 16 bits made from these"
+    )
     options = parser.parse_args(arguments)
+    if options.deep:
+        photographs = load_all(parser, options.images) if options.images else []
+        return main_deep(deep.pictures(photographs), options.models[0])
     if options.kinds:
         drawn = [Picture(name, cast(Samples, make())) for name, make in KINDS.items()]
         others = load_all(parser, options.images) if options.images else []

@@ -52,7 +52,7 @@ _NOISE = 0.995
 _HOPELESS = 1.3
 # Shares of a quick deflate: below the first other codings need not be tried, of the samples below the second
 # a deep one need not be.
-_DEEP_SETTLED = 0.8
+_DEEP_SETTLED = 0.9
 _DEEP_NEEDLESS = 1 / 64
 
 
