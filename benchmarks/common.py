@@ -139,7 +139,8 @@ def _encode_png(samples: Samples) -> Encoded:
         return _encode_pillow({"format": "PNG", "optimize": True}, samples)
     import imagecodecs  # Pillow writes no colours of 16 bits
 
-    return Encoded(bytes(imagecodecs.png_encode(samples, level=9)))
+    image = samples.squeeze(-1) if samples.shape[2] == 1 else samples
+    return Encoded(bytes(imagecodecs.png_encode(image, level=9)))
 
 
 def _decode_png(data: bytes) -> Samples:
