@@ -20,7 +20,9 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two wheels of the last commit, built in two clones."""
-    found = []
+    if not (ROOT / ".git").exists():
+        pytest.skip("no checkout of git, so no commit to build from")
+    found: list[Path] = []
     for name in ("first", "second"):
         clone = tmp_path_factory.mktemp(name) / "clone"
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
