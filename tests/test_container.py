@@ -273,7 +273,7 @@ def test_damage_is_told_before_size() -> None:
         ),
         (makers.huge_claims()["2^20 regions without lines"], DamagedFileError, "claims 1048576 regions"),
         (makers.raw_file(form=6 | 1 << 3), FormatError, "kind 6 is reserved"),
-        (makers.raw_file(table=((4, b"\x07"),)), FormatError, "mode 4 is reserved"),
+        (makers.raw_file(table=((5, b"\x07"),)), FormatError, "mode 5 is reserved"),
     ],
 )
 def test_messages_say_what_is_wrong_in_one_line(data: bytes, error: type[Exception], message: str) -> None:
@@ -294,7 +294,7 @@ def test_messages_say_what_is_wrong_in_one_line(data: bytes, error: type[Excepti
         {"region_height": 0},
         {"region_width": 8},
         {"regions": ()},
-        {"regions": (RegionPart(4, b""),)},
+        {"regions": (RegionPart(5, b""),)},
         {"regions": (RegionPart(container.MODE_FLOW, b""),)},
         {"model_id": b"8 bytes!"},
         {"pixel_checksum": 2**32},
