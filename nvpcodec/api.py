@@ -187,8 +187,8 @@ def read_preview(source: Readable, size: int, *, options: Options | None = None)
 
     It has every second, fourth, eighth ... row and column of the image: samples, not averages.  Where a phase
     flow coded the image, as ``fast`` and ``best`` do, only the coarse scales are read and decoded.  What was
-    coded otherwise is decoded whole: drawings, 16 bits, alpha, and all of the model ``realnvp``.  ``source`` is as
-    for ``read_region``.
+    coded otherwise is decoded whole: drawings, 16 bits, alpha, and all of the model ``realnvp``.  ``source``
+    is as for ``read_region``.
 
     The header's checksum is compared.  Of the coarse scales nothing else tells whether they were changed.
 
