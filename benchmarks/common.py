@@ -23,7 +23,7 @@ BITS_PER_BYTE = 8
 SUFFIXES = frozenset({".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm"})
 MODES = ("L", "LA", "RGB", "RGBA")  # Pillow's mode of an array with 1, 2, 3, 4 channels
 REFERENCE = "jxl-e7"
-MODELS = ("fast", "realnvp")
+MODELS = ("fast", "best", "realnvp")
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def argument_parser(description: str, *, images: str = "+") -> argparse.Argument
         type=comma_separated,
         default=MODELS,
         metavar="NAMES",
-        help="nvpcodec's models, by comma (default: fast,realnvp)",
+        help="nvpcodec's models, by comma (default: fast,best,realnvp)",
     )
     return parser
 

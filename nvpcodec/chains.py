@@ -166,7 +166,7 @@ def _parse(data: bytes) -> _Chain:
     if not data:
         raise DamagedFileError("a chain has no bytes; get a good copy of the archive")
     mode, position, model_id = data[0], 1, None
-    if mode not in container.MODES or mode == container.MODE_FLOW_TOP_FIRST:
+    if mode not in container.MODES - container.MODEL_MODES | {container.MODE_FLOW}:
         raise FormatError(f"chain mode {mode} is reserved; use a newer nvpcodec")
     if mode == container.MODE_FLOW:
         position += MODEL_ID_BYTES

@@ -182,8 +182,8 @@ def test_size_runs_on_a_folder(tmp_path: Path) -> None:
 
     assert summary["lossless"] is True
     assert (summary["images"], summary["dims"]) == (2, 4600)
-    assert list(summary["bits"]) == ["png", "webp", "jxl-e7", "jxl-e9", "fast", "realnvp"]
-    assert list(summary["models"]) == ["fast", "realnvp"]
+    assert list(summary["bits"]) == ["png", "webp", "jxl-e7", "jxl-e9", "fast", "best", "realnvp"]
+    assert list(summary["models"]) == ["fast", "best", "realnvp"]
 
 
 def test_speed_runs_with_a_large_image(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_the_reference_covers_what_it_should(reference: Outcome) -> None:
     report = reference.report
     assert settings.differences(reference, reference) == []
     assert report.decoded.keys() == make.read_index().keys() | cell_process.PHOTOGRAPHS.keys()
-    assert report.encoded.keys() == make.cases().keys() | cell_process.PHOTOGRAPHS.keys()
+    assert report.encoded.keys() == cell_process.encoded_cases().keys()
     assert len(report.growths) >= 4
     assert report.layers["direct"] == report.layers["gemm"]
 
@@ -88,12 +88,12 @@ def test_what_differs_is_named(reference: Outcome) -> None:
     changed = replace(
         report,
         decoded=report.decoded | {"plain-noise": "0"},
-        encoded=report.encoded | {"photo-large": "0"},
+        encoded=report.encoded | {"fast-large": "0"},
         layers=report.layers | {"gemm": {"fast": "0"}},
     )
     assert settings.differences(Outcome(changed, ""), reference) == [
         "decoding plain-noise",
-        "encoding photo-large",
+        "encoding fast-large",
         "layers by gemm",
     ]
 
