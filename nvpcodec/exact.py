@@ -209,7 +209,8 @@ def known_operands(
     """Input (1, C, h, w) on a grid, weight (O, C, k, k) of a shape (O, C, k): extremes, one sum the largest
     that there is.
 
-    Odd outputs have large weights of all signs: what passes through a Winograd transform is largest then.
+    Odd outputs have large weights of all signs, output 1 the largest odd one everywhere, and part of the input
+    has its signs in blocks of 2x2: what passes through a Winograd transform is largest then, with fractions.
     """
     outputs, channels, size = shape
     i = np.arange(channels * grid[0] * grid[1]).reshape(1, channels, *grid)
@@ -219,7 +220,10 @@ def known_operands(
     j = np.arange(outputs * channels * size * size).reshape(outputs, channels, size, size)
     weight = (j * 2246822519 >> 11) % (2 * largest + 1) - largest
     weight[1::2] = np.where(weight[1::2] < 0, -largest, largest - j[1::2] % 2)
+    weight[1:2] = largest - 1 + largest % 2
     weight[0] = largest
+    rows, columns = np.indices((4, grid[1] // 2))
+    x[..., -4:, : grid[1] // 2] = np.where((rows // 2 + columns // 2) % 2, ACTIVATION_MAX, ACTIVATION_MIN)
     x[..., :size, :size] = ACTIVATION_MIN
     return x, weight
 
