@@ -209,8 +209,8 @@ def known_operands(
     """Input (1, C, h, w) on a grid, weight (O, C, k, k) of a shape (O, C, k): extremes, one sum the largest
     that there is.
 
-    Odd outputs have large weights of all signs, output 1 the largest odd one everywhere, and part of the input
-    has its signs in blocks of 2x2: what passes through a Winograd transform is largest then, with fractions.
+    Odd outputs have large weights of all signs, output 1 the largest odd one everywhere, and signs of the
+    input come in blocks of 2x2: what passes through a Winograd transform is largest then, with fractions.
     """
     outputs, channels, size = shape
     i = np.arange(channels * grid[0] * grid[1]).reshape(1, channels, *grid)
