@@ -50,6 +50,7 @@ class Cell:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(READ_BY_LIBRARIES)}
         wanted = {
             "OMP_NUM_THREADS": str(self.threads),
+            "OMP_WAIT_POLICY": "PASSIVE",  # processes share the cores, and threads that wait would take them
             "ATEN_CPU_CAPABILITY": self.capability,
             "ONEDNN_MAX_CPU_ISA": self.isa,
             "MKL_CBWR": self.cbwr,
