@@ -222,8 +222,9 @@ def known_operands(
     weight[1::2] = np.where(weight[1::2] < 0, -largest, largest - j[1::2] % 2)
     weight[1:2] = largest - 1 + largest % 2
     weight[0] = largest
-    rows, columns = np.indices((4, grid[1] // 2))
-    x[..., -4:, : grid[1] // 2] = np.where((rows // 2 + columns // 2) % 2, ACTIVATION_MAX, ACTIVATION_MIN)
+    blocks = x[..., -4:, : grid[1] // 2]
+    rows, columns = np.indices(blocks.shape[2:])
+    blocks[:] = np.where((rows // 2 + columns // 2) % 2, ACTIVATION_MAX, ACTIVATION_MIN)
     x[..., :size, :size] = ACTIVATION_MIN
     return x, weight
 

@@ -71,13 +71,20 @@ class TableSpec:
 
 @dataclass(frozen=True)
 class PhaseConfig:
-    """The phase flow. Scales from `levels - 1` on share their weights."""
+    """The phase flow. Scales from `levels - 1` on share their weights; networks see all of them in as many
+    orientations.
+    """
 
     levels: int = 3
     width: int = 48
     blocks: tuple[int, int] = (2, 3)
     head_width: int = 32
     handed_width: int = 24
+    orientations: int = 1
+
+    def __post_init__(self) -> None:
+        if self.orientations not in (1, 2, 4, 8):
+            raise ModelError("the orientations of the model are not 1, 2, 4 or 8")
 
     def prefix(self, level: int, coupling: int) -> str:
         return f"level{min(level, self.levels - 1)}.coupling{coupling}."
@@ -202,7 +209,7 @@ class Model:
         return digest.digest()[:MODEL_ID_BYTES]
 
     def config_json(self) -> str:
-        return json.dumps({"kind": self.kind, **asdict(self.config)}, sort_keys=True)
+        return json.dumps({"kind": self.kind, **_fields(self.config)}, sort_keys=True)
 
 
 def load(path: Path) -> Model:
@@ -226,8 +233,11 @@ def load(path: Path) -> Model:
         kind = record.pop("kind")
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
         config = CONFIGS[kind](**fields)
-        if any(_types(fields[k]) != _types(v) for k, v in asdict(CONFIGS[kind]()).items()):
-            raise TypeError("a field is of another type")
+        default = asdict(CONFIGS[kind]())
+        if fields.keys() != _fields(config).keys() or any(
+            _types(v) != _types(default[k]) for k, v in fields.items()
+        ):
+            raise TypeError("a field is missing, superfluous or of another type")
     except (AttributeError, KeyError, TypeError, ValueError) as cause:
         raise ModelError(f"the weights file {path} has no valid configuration") from cause
     return Model(kind, config, tensors)
@@ -242,6 +252,16 @@ def save(model: Model, folder: Path, name: str) -> Path:
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in model.tensors.items()}
     save_file(tensors, str(path), metadata={"config": model.config_json()})
     return path
+
+
+def _fields(config: Config) -> dict[str, Any]:
+    """What a weights file says of a configuration: a single orientation, which the first models did not know,
+    goes without saying.
+    """
+    fields = asdict(config)
+    if fields.get("orientations") == 1:
+        del fields["orientations"]
+    return fields
 
 
 def _types(value: object) -> object:

@@ -5,18 +5,21 @@ encoder's callback knows them, the decoder's pops them off the stack. So both si
 on the same integers in the same order.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nvpcodec import exact
-from nvpcodec.context import Neighbourhood, context_inputs, neighbourhood, normalise, pad_phase, table
+from nvpcodec.context import Neighbourhood, table
 from nvpcodec.layout import COUPLINGS, KEPT, RIGHT, phase_size, scale_sizes
 from nvpcodec.model import PLANES, PhaseConfig
 from nvpcodec.network import CouplingNetwork, Layer, layers_below
+from nvpcodec.orientation import ORIENTATIONS
+from nvpcodec.phase_view import View
 from nvpcodec.regressors import NEIGHBOURS, Regressors, Source
 from nvpcodec.tables import (
     ACTIVITY_FACTOR,
@@ -74,7 +77,8 @@ class PhaseFlow:
         """
         sizes = scale_sizes(height, width)
         remaining = planes * (height * width - sizes[-1][0] * sizes[-1][1])
-        x, handed = coarsest, None
+        x = coarsest
+        handed: Sequence[Tensor | None] = [None] * self.config.orientations
         for level in reversed(range(last, len(sizes) - 1)):
             step = _Level(self, level, sizes[level], planes, remaining, code)
             x, handed = step.run(x, handed)
@@ -85,9 +89,19 @@ class PhaseFlow:
         layers = layers_below(self._layers, self.config.prefix(level, coupling))
         return CouplingNetwork(layers, exact.add, self.config.blocks[coupling])
 
-    def hand_up(self, level: int, features: Tensor | None) -> Tensor | None:
-        """Features of the coarser scale on the grid of `level`; none for the coarsest."""
-        return None if features is None else F.pixel_shuffle(self._layers[self.config.up(level)](features), 2)
+    def views(self, level: int, grid: tuple[int, int], handed: Sequence[Tensor | None]) -> list[View]:
+        """A scale whose squeezed grid is h x w in each orientation, with the features that the coarser scale
+        hands on, if there is one.
+        """
+        up = self._layers[self.config.up(level)]
+        return [
+            View(
+                orientation,
+                partial(self.network, level),
+                None if features is None else orientation.on_grid(F.pixel_shuffle(up(features), 2), grid),
+            )
+            for orientation, features in zip(ORIENTATIONS, handed, strict=False)
+        ]
 
 
 class _Level:
@@ -100,57 +114,39 @@ class _Level:
         self.remaining = remaining
         self.code = code
 
-    def run(self, kept: Tensor, handed: Tensor | None) -> tuple[Tensor, Tensor]:
-        """This scale's planes from the next coarser one's, and the features to hand on."""
-        grid = kept.shape[-2:]
+    def run(self, kept: Tensor, handed: Sequence[Tensor | None]) -> tuple[Tensor, list[Tensor]]:
+        """This scale's planes from the next coarser one's, and each view's features to hand on."""
+        views = self.flow.views(self.level, (kept.shape[-2], kept.shape[-1]), handed)
         phases = {KEPT: _all_planes(kept)}
-        padded = {KEPT: pad_phase(phases[KEPT])}
-        features = self.flow.hand_up(self.level, handed)
-        if features is not None:
-            features = features[..., : grid[0], : grid[1]]
+        known = phases
         for coupling, changed in enumerate(COUPLINGS):
-            surroundings = {phase: neighbourhood(phase, padded) for phase in changed}
-            network = self.flow.network(self.level, coupling)
-            features = network.features(context_inputs(list(surroundings.values())), features)
-            phases |= self._changed(network, features, surroundings, phases[KEPT])
-            padded |= {phase: pad_phase(phases[phase]) for phase in changed}
-        if features is None:
-            raise ValueError("a scale needs a coupling")
-        return self._join(phases), features
+            for view in views:
+                for phase, values in known.items():
+                    view.show(phase, values)
+                view.begin(coupling)
+            known = self._changed(views, changed, phases[KEPT])
+            phases |= known
+        return self._join(phases), [view.features for view in views]
 
-    def _changed(
-        self,
-        network: CouplingNetwork,
-        features: Tensor,
-        surroundings: dict[int, Neighbourhood],
-        kept: Tensor,
-    ) -> dict[int, Tensor]:
+    def _changed(self, views: list[View], changed: tuple[int, ...], kept: Tensor) -> dict[int, Tensor]:
         """Values of the changed phases, plane after plane; outside the image they repeat the kept phase."""
-        values = {phase: kept.clone() for phase in surroundings}
-        residuals: list[Tensor] = []
+        values = {phase: kept.clone() for phase in changed}
         for plane in range(self.planes):
-            known = [torch.stack(residuals, 2).flatten(1, 2)] if plane else []
-            shift, log_scale = network.head(plane, features, *known).chunk(2, 1)
+            outputs = _mean([view.outputs(plane) for view in views])
             innovations: list[Tensor] = []
-            for i, (phase, around) in enumerate(surroundings.items()):
+            for phase in changed:
                 height, width = phase_size(phase, *self.size)
                 if height and width:
+                    shift, log_scale = outputs[phase]
                     prediction = self._prediction(
-                        phase, plane, around, shift[0, i], log_scale[0, i], values[phase], innovations
+                        phase, plane, views[0].around(phase), shift, log_scale, values[phase], innovations
                     )
                     x, mean = self.code(prediction)
                     values[phase][0, plane, :height, :width] = x
                     if phase == RIGHT:
-                        innovations.append(_on_grid(((x * SHIFT_UNIT - mean) / 4).floor(), shift.shape[-2:]))
-            residuals.append(
-                torch.stack(
-                    [
-                        normalise(values[p][:, plane] * 4 - s.base4[:, plane], s.activity[:, plane])
-                        for p, s in surroundings.items()
-                    ],
-                    1,
-                )
-            )
+                        innovations.append(_on_grid(((x * SHIFT_UNIT - mean) / 4).floor(), kept.shape[-2:]))
+            for view in views:
+                view.note(plane, values)
         return values
 
     def _prediction(
@@ -197,6 +193,17 @@ class _Level:
             inside = x[..., phase // 2 :: 2, phase % 2 :: 2]
             inside.copy_(values[:, : self.planes, : inside.shape[-2], : inside.shape[-1]])
         return x
+
+
+def _mean(outputs: list[dict[int, Tensor]]) -> dict[int, Tensor]:
+    """The mean of what each view says of each phase, rounded."""
+    if len(outputs) == 1:
+        return outputs[0]
+    half = len(outputs) // 2
+    return {
+        phase: ((torch.stack([said[phase] for said in outputs]).sum(0) + half) / len(outputs)).floor()
+        for phase in outputs[0]
+    }
 
 
 def _all_planes(x: Tensor) -> Tensor:

@@ -217,14 +217,15 @@ def decode_phases(model: Model, reader: Reader, sizes: Sequence[Size], planes: i
         scales = [(height, width)]
         while scales[-1][0] * scales[-1][1] > 16:
             scales.append(((scales[-1][0] + 1) // 2, (scales[-1][1] + 1) // 2))
-        values, features = np.zeros((3, *scales[-1]), np.int64), None
+        values = np.zeros((3, *scales[-1]), np.int64)
         for plane, (low, high) in zip(range(planes), LEGAL, strict=False):
             numbers = stack.pop_list(values[plane].size, high - low + 1)
             values[plane] = low + np.array(numbers).reshape(scales[-1])
         own = planes * height * width - values[:planes].size
         flow = PhaseFlow(model, stack, GROWTHS[growth], planes, own + behind)
+        features: list[Array | None] = [None] * model.orientations
         for scale in reversed(range(len(scales) - 1)):
-            values, features = flow.decode_scale(scale, scales[scale], values, features)
+            values = flow.decode_scale(scale, scales[scale], values, features)
         images.append(values[:planes])
     stack.check_empty()
     return images

@@ -717,7 +717,7 @@ def pop_array(
 SCALE_INDICES = 72
 
 
-#: The other keys of a configuration of each kind.
+#: The other keys that a configuration of each kind must have.
 CONFIGURATIONS = {
     "phase": {"blocks", "handed_width", "head_width", "levels", "width"},
     "realnvp": {"blocks", "dequant_bits", "head_width", "scale_bits", "width"},
@@ -743,6 +743,10 @@ class Model:
             if x is not None:
                 total = total + convolve(tensors[f"{name}.weight{i}"], x)
         return clip(total >> tensors[name + ".shift"][:, None, None], lowest, 511)
+
+    @property
+    def orientations(self) -> int:
+        return int(self.config.get("orientations", 1))
 
     def blocks(self, name: str, count: int, features: Array) -> Array:
         for i in range(count):
@@ -833,9 +837,11 @@ def block_layers(name: str, count: int, width: int) -> dict[str, Layer]:
 def check_model(model: Model) -> None:
     """Raises RefusedError where the model lacks a tensor, has one too many, or breaks a bound."""
     tensors = model.tensors
-    require(
-        model.config.keys() - {"kind"} == CONFIGURATIONS.get(model.config["kind"]), "another configuration"
-    )
+    keys = model.config.keys() - {"kind"}
+    if model.kind == "phase" and "orientations" in keys:
+        require(model.config["orientations"] in (2, 4, 8), "another number of orientations")
+        keys -= {"orientations"}
+    require(keys == CONFIGURATIONS.get(model.kind), "another configuration")
     shapes: dict[str, tuple[int, ...]] = {"base": (int(OFFSETS[-1]),)}
     if model.kind == "realnvp":
         in_range = 0 <= model.config["dequant_bits"] <= 4 and 1 <= model.config["scale_bits"] <= 12
@@ -920,9 +926,9 @@ def decode_phase(model: Model, reader: Reader, height: int, width: int, planes: 
         numbers = stack.pop_list(values[plane].size, high - low + 1)
         values[plane] = low + np.array(numbers).reshape(sizes[-1])
     flow = PhaseFlow(model, stack, GROWTHS[growth], planes, planes * height * width - values[:planes].size)
-    features = None
+    features: list[Array | None] = [None] * model.orientations
     for scale in reversed(range(len(sizes) - 1)):
-        values, features = flow.decode_scale(scale, sizes[scale], values, features)
+        values = flow.decode_scale(scale, sizes[scale], values, features)
     stack.check_empty()
     return values[:planes]
 
@@ -962,6 +968,77 @@ class Neighbours:
         return np.concatenate([taps, 8 * (self.activity - 8), bases])
 
 
+@dataclass(frozen=True)
+class Orientation:
+    """One of eight ways to turn the phases of a scale."""
+
+    transposed: bool
+    rows: bool
+    columns: bool
+
+    def phase(self, p: int) -> int:
+        return {1: 2, 2: 1}.get(p, p) if self.transposed else p
+
+    def turned(self, values: Array, p: int) -> Array:
+        """Values (n, h, w) of phase p on the turned grid."""
+        values, p = self.transpose(values), self.phase(p)
+        h, w = values.shape[1:]
+        if self.rows:
+            values = values[:, clip(h - p // 2 - np.arange(h + 1), 0, h - 1)]
+        if self.columns:
+            values = values[:, :, clip(w - p % 2 - np.arange(w + 1), 0, w - 1)]
+        return values
+
+    def back(self, values: Array, p: int) -> Array:
+        """What `turned` would make values (n, ...), of the phase that is p here, of."""
+        p = self.phase(p)
+        h, w = values.shape[1] - self.rows, values.shape[2] - self.columns
+        if self.rows:
+            values = values[:, h - p // 2 - np.arange(h)]
+        if self.columns:
+            values = values[:, :, w - p % 2 - np.arange(w)]
+        return self.transpose(values)
+
+    def on_grid(self, features: Array, grid: Sequence[int]) -> Array:
+        """Features of the coarser scale, taken to this grid, without what is beyond it."""
+        h, w = reversed(grid) if self.transposed else grid
+        y, x = self.rows * (h % 2), self.columns * (w % 2)
+        return features[:, y : y + h + self.rows, x : x + w + self.columns]
+
+    def transpose(self, values: Array) -> Array:
+        return values.swapaxes(1, 2) if self.transposed else values
+
+
+ORIENTATIONS = tuple(Orientation(o in (2, 3, 6, 7), o in (1, 3, 5, 7), o in (1, 3, 4, 6)) for o in range(8))
+
+
+class View:
+    """What the networks of a coupling see in one orientation."""
+
+    def __init__(self, orientation: Orientation, known: dict[int, Array], c: int) -> None:
+        self.orientation = orientation
+        turned = {orientation.phase(p): orientation.turned(x, p) for p, x in known.items()}
+        self.around = {p: Neighbours.of(turned, p) for p in DECODED[c]}
+
+    def context(self) -> Array:
+        return np.concatenate([n.context() for n in self.around.values()])
+
+    def residuals(self, phases: dict[int, Array], planes: int) -> list[Array]:
+        """Those of the first planes of the coupling's phases."""
+        turned = {self.orientation.phase(p): self.orientation.turned(x, p) for p, x in phases.items()}
+        return [
+            n.scaled(4 * turned[p][q] - n.base4[q], q) for p, n in self.around.items() for q in range(planes)
+        ]
+
+    def back(self, outputs: Array) -> dict[int, Array]:
+        """Shift and log-scale, (2, h, w), of each phase of the coupling."""
+        pairs = dict(
+            zip(self.around, outputs.reshape(2, len(self.around), *outputs.shape[1:]).swapaxes(0, 1))
+        )
+        named = {self.orientation.phase(p): pair for p, pair in pairs.items()}
+        return {p: self.orientation.back(pair, p) for p, pair in named.items()}
+
+
 @dataclass
 class PhaseFlow:
     """Decodes one scale after another; `left` counts the samples that are still on the stack."""
@@ -972,51 +1049,53 @@ class PhaseFlow:
     planes: int
     left: int
 
-    def decode_scale(
-        self, scale: int, size: Size, coarser: Array, handed: Array | None
-    ) -> tuple[Array, Array]:
-        """The scale (3, h, w) of which `coarser` is phase 0, and the features of coupling 1."""
+    def decode_scale(self, scale: int, size: Size, coarser: Array, features: list[Array | None]) -> Array:
+        """The scale (3, h, w) of which `coarser` is phase 0; `features` of each orientation are replaced."""
         level = f"level{min(scale, self.model.config['levels'] - 1)}"
         grid = coarser.shape[1:]
-        if handed is not None:
-            up = self.model.layer(level + ".up", handed)
-            up = up.reshape(-1, 2, 2, *handed.shape[1:]).transpose(0, 3, 1, 4, 2)
-            handed = up.reshape(len(up), 2 * up.shape[1], -1)[:, : grid[0], : grid[1]]
+        for o, coarse in enumerate(features):
+            if coarse is not None:
+                features[o] = ORIENTATIONS[o].on_grid(self.taken_up(level, coarse), grid)
         phases = {0: coarser}
         for c in (0, 1):
-            name = f"{level}.coupling{c}"
-            around = {p: Neighbours.of(phases, p) for p in DECODED[c]}
-            context = np.concatenate([around[p].context() for p in DECODED[c]])
-            features = self.model.layer(name + ".stem", context, handed)
-            features = self.model.blocks(name, self.model.config["blocks"][c], features)
-            phases.update(self.decode_coupling(name, size, phases[0], around, features))
-            handed = features
+            phases.update(self.decode_coupling(f"{level}.coupling{c}", c, size, phases, features))
         whole = np.zeros((3, 2 * grid[0], 2 * grid[1]), np.int64)
         for p, values in phases.items():
             whole[:, p // 2 :: 2, p % 2 :: 2] = values
-        return whole[:, : size[0], : size[1]], features
+        return whole[:, : size[0], : size[1]]
+
+    def taken_up(self, level: str, features: Array) -> Array:
+        up = self.model.layer(level + ".up", features)
+        up = up.reshape(-1, 2, 2, *features.shape[1:]).transpose(0, 3, 1, 4, 2)
+        return up.reshape(len(up), 2 * up.shape[1], -1)
 
     def decode_coupling(
-        self, name: str, size: Size, filling: Array, around: dict[int, Neighbours], features: Array
+        self, name: str, c: int, size: Size, known: dict[int, Array], features: list[Array | None]
     ) -> dict[int, Array]:
-        """The coupling's phases, each (3, h, w) on the grid with its fillings."""
-        phases = {p: filling.copy() for p in around}
-        innovations = {p: np.zeros_like(filling) for p in around}
+        """The phases of coupling c, each (3, h, w) on the grid with its fillings."""
+        views = [View(ORIENTATIONS[o], known, c) for o in range(len(features))]
+        for o, view in enumerate(views):
+            stem = self.model.layer(name + ".stem", view.context(), features[o])
+            features[o] = self.model.blocks(name, self.model.config["blocks"][c], stem)
+        phases = {p: known[0].copy() for p in DECODED[c]}
+        innovations = {p: np.zeros_like(known[0]) for p in DECODED[c]}
         for plane in range(self.planes):
-            residuals = [
-                n.scaled(4 * phases[p][q] - n.base4[q], q) for p, n in around.items() for q in range(plane)
-            ]
-            inputs = (features, np.stack(residuals)) if plane else (features,)
-            outputs = self.model.head(f"{name}.head{plane}", *inputs)
-            for index, (p, n) in enumerate(around.items()):
+            outputs = dict.fromkeys(DECODED[c], np.zeros((2, *known[0].shape[1:]), np.int64))
+            for view, of_view in zip(views, features):
+                residuals = view.residuals(phases, plane)
+                inputs = (of_view, np.stack(residuals)) if plane else (of_view,)
+                said = view.back(self.model.head(f"{name}.head{plane}", *inputs))
+                outputs = {p: outputs[p] + said[p] for p in DECODED[c]}
+            for p, n in views[0].around.items():
                 rows, columns = phase_size(p, size)
                 if rows * columns == 0:
                     continue
+                shift, log_scale = (outputs[p] + len(views) // 2) // len(views)
                 a = n.activity[plane]
-                m = 4 * n.base4[plane] + ((outputs[index] * look_up(FACTOR, a) + 64) >> 7)
-                s = clip(12 + 3 * a + ((6 * outputs[len(around) + index] + 16) >> 5), 0, 71)
-                known = innovations[1][plane] if p == 2 and phase_size(1, size)[1] else None
-                regressors = Regressors(n, phases[p], plane, self.planes, known)
+                m = 4 * n.base4[plane] + ((shift * look_up(FACTOR, a) + 64) >> 7)
+                s = clip(12 + 3 * a + ((6 * log_scale + 16) >> 5), 0, 71)
+                beside = innovations[1][plane] if p == 2 and phase_size(1, size)[1] else None
+                regressors = Regressors(n, phases[p], plane, self.planes, beside)
                 m, x = self.decode_plane(m[:rows, :columns], s[:rows, :columns], plane, regressors)
                 phases[p][plane, :rows, :columns] = x
                 innovations[p][plane, :rows, :columns] = (16 * x - m) >> 2

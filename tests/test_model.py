@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,24 @@ def test_a_configuration_names_all_its_fields(tmp_path: Path) -> None:
         save_file(dict(small_model().tensors), str(path), metadata={"config": json.dumps(partial)})
         with pytest.raises(ModelError, match="no valid configuration"):
             load(path)
+
+
+def test_orientations_are_named_where_there_are_several(tmp_path: Path) -> None:
+    """Models that knew no orientations keep their ids."""
+    model = small_model()
+    several = Model(model.kind, replace(CONFIG, orientations=4), model.tensors)
+    assert "orientations" not in json.loads(model.config_json())
+    assert load(save(several, tmp_path, "several")).config == several.config
+    assert several.model_id != model.model_id
+
+
+@pytest.mark.parametrize("orientations", [0, 1, 3, 16, "2", 2.0, True])
+def test_other_numbers_of_orientations_are_refused(tmp_path: Path, orientations: object) -> None:
+    config = json.loads(small_model().config_json()) | {"orientations": orientations}
+    path = tmp_path / "bad.safetensors"
+    save_file(dict(small_model().tensors), str(path), metadata={"config": json.dumps(config)})
+    with pytest.raises(ModelError):
+        load(path)
 
 
 def test_memory_order_does_not_matter_to_a_weights_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from nvpcodec import exact
 from nvpcodec.exact import Lowering, direct, gemm
-from nvpcodec.layout import phase_size, scale_sizes
+from nvpcodec.layout import BELOW, RIGHT, phase_size, scale_sizes
 from nvpcodec.phase_flow import PhaseFlow, Prediction
 from nvpcodec.stack import Ints
 from nvpcodec.tables import LEGAL, SCALES
@@ -20,14 +21,14 @@ from tests.models import CONFIG, small_model
 CPU = torch.device("cpu")
 
 
-def walker(lowering: Lowering) -> PhaseFlow:
+def walker(lowering: Lowering, orientations: int = 1) -> PhaseFlow:
     layers = exact.layers(small_model(), CPU, lowering)
-    return PhaseFlow(CONFIG, layers)
+    return PhaseFlow(replace(CONFIG, orientations=orientations), layers)
 
 
 @cache
-def flow() -> PhaseFlow:
-    return walker(direct)
+def flow(orientations: int = 1) -> PhaseFlow:
+    return walker(direct, orientations)
 
 
 def planes(count: int, height: int, width: int, seed: int = 1) -> Ints:
@@ -91,11 +92,13 @@ def test_shifts_and_scales_vary() -> None:
 
 
 @pytest.mark.parametrize("size", [(9, 14), (16, 17), (23, 22)])
-@pytest.mark.parametrize("count", [1, 3])
-def test_no_prediction_depends_on_what_is_not_decoded(size: tuple[int, int], count: int) -> None:
+@pytest.mark.parametrize(("count", "orientations"), [(1, 1), (3, 1), (3, 8)])
+def test_no_prediction_depends_on_what_is_not_decoded(
+    size: tuple[int, int], count: int, orientations: int
+) -> None:
     """The Jacobian is triangular: change one array's values, and no prediction up to its own changes."""
     x = planes(count, *size)
-    before, regressors, _ = predictions(x)
+    before, regressors, _ = predictions(x, flow(orientations))
     changes = 0
     for position, p in enumerate(before):
         other = x.copy()
@@ -103,7 +106,7 @@ def test_no_prediction_depends_on_what_is_not_decoded(size: tuple[int, int], cou
         view = other[p.plane, (p.phase // 2) * step :: 2 * step, (p.phase % 2) * step :: 2 * step]
         assert view.shape == p.mean.shape
         view += np.random.default_rng(position).integers(1, 60, view.shape).astype(np.int32)
-        after, other_regressors, _ = predictions(other)
+        after, other_regressors, _ = predictions(other, flow(orientations))
         for i in range(position + 1):
             assert torch.equal(before[i].mean, after[i].mean)
             assert torch.equal(before[i].scale, after[i].scale)
@@ -138,6 +141,22 @@ def test_both_lowerings_walk_alike() -> None:
     for a, b in zip(first, second, strict=True):
         assert torch.equal(a.mean, b.mean)
         assert torch.equal(a.scale, b.scale)
+
+
+@pytest.mark.parametrize("orientations", [4, 8])
+@pytest.mark.parametrize("size", [(21, 18), (16, 35)])
+def test_a_transposed_image_has_transposed_predictions(orientations: int, size: tuple[int, int]) -> None:
+    """These orientations change places when the image is transposed."""
+    x = planes(3, *size)
+    transposed = np.ascontiguousarray(x.swapaxes(1, 2))
+    first = {(p.level, p.phase, p.plane): p for p in predictions(x, flow(orientations))[0]}
+    alone = predictions(transposed)[0]
+    together = predictions(transposed, flow(orientations))[0]
+    for p in together:
+        other = first[p.level, {RIGHT: BELOW, BELOW: RIGHT}.get(p.phase, p.phase), p.plane]
+        assert torch.equal(p.mean, other.mean.T)
+        assert torch.equal(p.scale, other.scale.T)
+    assert any(not torch.equal(p.mean, q.mean) for p, q in zip(together, alone, strict=True))
 
 
 def test_grey_is_colour_without_chroma() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import shutil
 import subprocess
 import sys
@@ -82,8 +83,9 @@ def test_the_command_has_a_line_for_each_file(tmp_path: Path) -> None:
 
 
 @cache
-def phase_model() -> Model:
-    return random_model("phase", PhaseConfig(levels=2, width=8, blocks=(1, 2), head_width=6, handed_width=5))
+def phase_model(orientations: int = 1) -> Model:
+    config = PhaseConfig(2, width=8, blocks=(1, 2), head_width=6, handed_width=5, orientations=orientations)
+    return random_model("phase", config)
 
 
 @cache
@@ -207,6 +209,16 @@ def test_small_regions(height: int, width: int, kind: Kind) -> None:
     for mode in (container.MODE_FLOW, container.MODE_FLOW_TOP_FIRST):
         data = file_of(samples, kind, 8, (in_mode(mode, part, kind),), width, phase_model())
         assert np.array_equal(decoded(data, phase_model()), samples)
+
+
+@pytest.mark.parametrize("orientations", [2, 4, 8])
+@pytest.mark.parametrize(("height", "width", "kind"), SHAPES)
+def test_turned_regions(height: int, width: int, kind: Kind, orientations: int) -> None:
+    samples = scene(height, height, width, kind.channels)
+    model = phase_model(orientations)
+    data = flow_file(samples, kind, model)
+    assert np.array_equal(decoded(data, model), samples)
+    assert data != flow_file(samples, kind, phase_model()) or min(height, width) < 8
 
 
 @pytest.mark.parametrize(
@@ -420,6 +432,15 @@ def test_models_of_other_tensors_are_refused(model: Model) -> None:
     for other in (without, wide, retyped, {**tensors, "more": tensors["base"]}):
         with pytest.raises(RefusedError):
             second_decoder.read_model(with_tensors(model, other))
+
+
+@pytest.mark.parametrize("orientations", [1, 3, 16, "2"])
+def test_other_numbers_of_orientations_are_refused(orientations: object) -> None:
+    model = phase_model(2)
+    config = json.loads(model.config_json()) | {"orientations": orientations}
+    data = safetensors.numpy.save(dict(model.tensors), {"config": json.dumps(config)})
+    with pytest.raises(RefusedError):
+        second_decoder.read_model(data)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,21 @@ SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".ppm", ".bmp"}
 VALIDATION_SHARE = 40
 PREFETCHED_STEPS = 4
 
+#: Y, Cb and Cr of R, G and B (ITU-R BT.601).
+LUMA_CHROMA = torch.tensor([[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])
+
+#: Weights of five samples at half resolution for the even and the odd sample that the middle one becomes: if
+#: it lies between the two, and if it lies at the even one. The cubics are Catmull and Rom's.
+INTERPOLATIONS = {
+    "nearest": (((0, 0, 1.0, 0, 0), (0, 0, 1.0, 0, 0)), ((0, 0, 1.0, 0, 0), (0, 0, 1.0, 0, 0))),
+    "linear": (((0, 0.25, 0.75, 0, 0), (0, 0, 0.75, 0.25, 0)), ((0, 0, 1.0, 0, 0), (0, 0, 0.5, 0.5, 0))),
+    "cubic": (
+        ((-3 / 128, 29 / 128, 111 / 128, -9 / 128, 0), (0, -9 / 128, 111 / 128, 29 / 128, -3 / 128)),
+        ((0, 0, 1.0, 0, 0), (0, -1 / 16, 9 / 16, 9 / 16, -1 / 16)),
+    ),
+}
+INTERPOLATION_SHARES = (0.2, 0.6, 0.2)
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -75,7 +90,7 @@ def crop(image: Tensor, size: int, rng: np.random.Generator, how: Augmentation) 
         if rng.random() < how.gain:
             rgb = rgb * rng.uniform(*how.gain_range)
     if rng.random() < how.half_chroma:
-        rgb = halve_chroma(rgb)
+        rgb = halve_chroma(rgb, rng)
     if rng.random() < how.grey:
         rgb = rgb.mean(0, keepdim=True).expand(3, -1, -1)
     rgb = rgb.round().clamp(0, 255)
@@ -91,11 +106,42 @@ def _scale_factor(rng: np.random.Generator, how: Augmentation) -> float:
     return 1.0
 
 
-def halve_chroma(rgb: Tensor) -> Tensor:
-    """What scanners and JPEG do: keep luma, store colour differences at half resolution."""
-    luma = (0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2])[None]
-    chroma = F.avg_pool2d((rgb - luma)[None], 2)
-    return luma + F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)[0]
+def halve_chroma(rgb: Tensor, rng: np.random.Generator) -> Tensor:
+    """What scanners, video and JPEG do: keep luma, store two colour differences at half resolution.
+
+    Pipelines differ in where the stored samples lie, in how they are interpolated, and in what is rounded to
+    whole numbers: all of it is drawn. One in six halves the columns alone (4:2:2).
+    """
+    whole = (LUMA_CHROMA @ rgb.flatten(1)).view_as(rgb)
+    luma, stored = whole[:1], whole[1:]
+    interpolation = rng.choice(list(INTERPOLATIONS), p=INTERPOLATION_SHARES)
+    cosited = rng.random(2) < 0.5
+    axes = [-1] if rng.random() < 1 / 6 else [-1, -2]
+    for axis in axes:
+        stored = _halved(stored.transpose(axis, -1), cosited[axis]).transpose(axis, -1)
+    if step := rng.choice([0.0, 1.0, 1.5]):
+        stored = (stored / step).round() * step
+    for axis in axes:
+        weights = INTERPOLATIONS[interpolation][int(cosited[axis])]
+        stored = _doubled(stored.transpose(axis, -1), weights).transpose(axis, -1)
+    if rng.random() < 0.5:
+        luma = luma.round()
+    halved: Tensor = torch.linalg.inv(LUMA_CHROMA) @ torch.cat([luma, stored]).flatten(1)
+    return halved.view_as(rgb)
+
+
+def _halved(x: Tensor, cosited: bool) -> Tensor:
+    """Half the samples of the last axis: means around every other one if cosited, else of two and two."""
+    if cosited:
+        around = F.pad(x, (1, 1), mode="replicate")
+        return (around[..., :-2:2] + 2 * x[..., ::2] + around[..., 2::2]) / 4
+    return (x[..., ::2] + x[..., 1::2]) / 2
+
+
+def _doubled(x: Tensor, weights: tuple[tuple[float, ...], ...]) -> Tensor:
+    """Twice the samples on the last axis: an even and an odd one by `weights` of the five around each."""
+    around = F.pad(x, (2, 2), mode="replicate").unfold(-1, 5, 1)
+    return (around @ torch.tensor(weights).T).flatten(-2)
 
 
 def _turn(rgb: Tensor, symmetry: int) -> Tensor:
