@@ -17,6 +17,9 @@ A file holds the shortest of several codings, so that files may be below the int
 an image whole in the float column; in a file it sees tiles, of which the first are small; in an archive
 larger ones, as soon as something lies below them on the stack.
 
+A model may also be a flow of `nvpcodec.flow`, a .pt file that `nvpcodec train` wrote. It codes no files: it
+has the float column only, at one sample of the dequantization noise, for images of the size that it is for.
+
 Every file and the archive are decoded and compared. The last line is JSON.
 """
 
@@ -36,7 +39,7 @@ import numpy as np
 import published
 from common import BITS_PER_BYTE, Picture, Table, codec, comma_separated, is_lossless
 from datasets import box_crops, load_set
-from float_theory import float_bits
+from float_theory import float_bits, flow_bits, is_flow
 
 if TYPE_CHECKING:
     from nvpcodec import Options
@@ -53,11 +56,11 @@ class Row:
     images: int
     dims: int
     float_bits: float | None
-    integer_bits: float
-    files_bits: int
-    archive_bits: int
-    plain_bits: int
-    lossless: bool
+    integer_bits: float | None = None
+    files_bits: int | None = None
+    archive_bits: int | None = None
+    plain_bits: int | None = None
+    lossless: bool = True
 
     def per_dim(self, bits: float | None) -> str:
         return "-" if bits is None else f"{bits / self.dims:.4f}"
@@ -67,6 +70,9 @@ def measure(model: str, dataset: str, pictures: Sequence[Picture]) -> Row:
     """Theory, files and archive of a set."""
     import nvpcodec
 
+    if is_flow(model):
+        dims = sum(picture.dims for picture in pictures)
+        return Row(model, dataset, len(pictures), dims, flow_bits(Path(model), pictures))
     options = nvpcodec.Options(model=model)
     coder = codec(model)
     floats, integers, files, plain, lossless = [], 0.0, 0, 0, True
@@ -112,7 +118,7 @@ def archive(pictures: Sequence[Picture], options: Options) -> tuple[int, bool]:
 def print_row(table: Table, row: Row) -> None:
     bits = (row.float_bits, row.integer_bits, row.files_bits, row.archive_bits, row.plain_bits)
     cells = [str(row.images), *(row.per_dim(each) for each in bits)]
-    table.row(f"{row.dataset}, {row.model}", cells if row.lossless else [*cells[:-1], "DIFFERS"])
+    table.row(f"{row.dataset}, {Path(row.model).stem}", cells if row.lossless else [*cells[:-1], "DIFFERS"])
 
 
 def print_published() -> None:
@@ -164,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sets, models = parse(arguments)
     from nvpcodec import zoo
 
-    named = [f"{model} is {zoo.by_name(model).model_id.hex()}" for model in models]
+    named = [f"{model} is {zoo.by_name(model).model_id.hex()}" for model in models if not is_flow(model)]
     print(f"bits/dim of all images of a set together; {', '.join(named)}")
     table = Table("set and model", ["images", "float", "integer", "files", "archive", "plain"], NAME_WIDTH)
     rows = []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,6 +17,7 @@ import published
 import theory
 from common import Picture
 from datasets import box_crops, load_set
+from nvpcodec.flow import saved
 from nvpcodec.options import DEFAULT_MODEL
 
 Samples = NDArray[np.uint8]
@@ -169,6 +171,24 @@ def test_theory_and_practice(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     if row["float_bits"] is not None:
         assert 0.97 < row["float_bits"] / row["integer_bits"] < 1.03
     assert "RealNVP               3.49        4.28        3.98    theory" in output
+
+
+def test_a_flow_of_the_library_has_a_density_and_no_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = {"shape": (3, 32, 32), "scales": 1, "width": 4, "blocks": 1}
+    torch.manual_seed(1)
+    flow = saved.build("realnvp", sizes)
+    saved.save(tmp_path / "small.pt", flow, "realnvp", sizes)
+    models = str(tmp_path / "small.pt")
+    arguments = ["--box", "4", "--sides", "32,64", "--models", models, str(photograph(tmp_path))]
+    assert theory.main(arguments) == 0
+    output = capsys.readouterr().out
+    of_its_size, of_another = json.loads(output.splitlines()[-1])
+    assert of_its_size["files_bits"] is None
+    assert 3 < of_its_size["float_bits"] / of_its_size["dims"] < 12
+    assert of_another["float_bits"] is None
+    assert "32×32, small" in output
 
 
 def test_a_folder_without_images_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
