@@ -7,7 +7,6 @@ on the same integers in the same order.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +18,7 @@ from nvpcodec.layout import COUPLINGS, KEPT, RIGHT, phase_size, scale_sizes
 from nvpcodec.model import PLANES, PhaseConfig
 from nvpcodec.network import CouplingNetwork, Layer, layers_below
 from nvpcodec.orientation import ORIENTATIONS
-from nvpcodec.phase_view import View
+from nvpcodec.phase_view import Look, View
 from nvpcodec.regressors import NEIGHBOURS, Regressors, Source
 from nvpcodec.tables import (
     ACTIVITY_FACTOR,
@@ -97,7 +96,6 @@ class PhaseFlow:
         return [
             View(
                 orientation,
-                partial(self.network, level),
                 None if features is None else orientation.on_grid(F.pixel_shuffle(up(features), 2), grid),
             )
             for orientation, features in zip(ORIENTATIONS, handed, strict=False)
@@ -120,33 +118,35 @@ class _Level:
         phases = {KEPT: _all_planes(kept)}
         known = phases
         for coupling, changed in enumerate(COUPLINGS):
+            network = self.flow.network(self.level, coupling)
             for view in views:
                 for phase, values in known.items():
                     view.show(phase, values)
-                view.begin(coupling)
-            known = self._changed(views, changed, phases[KEPT])
+            looks = [view.look(coupling, network) for view in views]
+            known = self._changed(looks, changed, phases[KEPT])
             phases |= known
-        return self._join(phases), [view.features for view in views]
+        return self._join(phases), [view.handed for view in views]
 
-    def _changed(self, views: list[View], changed: tuple[int, ...], kept: Tensor) -> dict[int, Tensor]:
+    def _changed(self, looks: list[Look], changed: tuple[int, ...], kept: Tensor) -> dict[int, Tensor]:
         """Values of the changed phases, plane after plane; outside the image they repeat the kept phase."""
         values = {phase: kept.clone() for phase in changed}
         for plane in range(self.planes):
-            outputs = _mean([view.outputs(plane) for view in views])
+            outputs = _mean([look.outputs(plane) for look in looks])
             innovations: list[Tensor] = []
             for phase in changed:
                 height, width = phase_size(phase, *self.size)
                 if height and width:
                     shift, log_scale = outputs[phase]
                     prediction = self._prediction(
-                        phase, plane, views[0].around(phase), shift, log_scale, values[phase], innovations
+                        phase, plane, looks[0].around(phase), shift, log_scale, values[phase], innovations
                     )
                     x, mean = self.code(prediction)
                     values[phase][0, plane, :height, :width] = x
                     if phase == RIGHT:
                         innovations.append(_on_grid(((x * SHIFT_UNIT - mean) / 4).floor(), kept.shape[-2:]))
-            for view in views:
-                view.note(plane, values)
+            if plane + 1 < self.planes:
+                for look in looks:
+                    look.note(plane, values)
         return values
 
     def _prediction(
@@ -196,7 +196,7 @@ class _Level:
 
 
 def _mean(outputs: list[dict[int, Tensor]]) -> dict[int, Tensor]:
-    """The mean of what each view says of each phase, rounded."""
+    """The mean of what is said of each phase in each orientation, rounded."""
     if len(outputs) == 1:
         return outputs[0]
     half = len(outputs) // 2

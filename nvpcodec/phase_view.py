@@ -1,10 +1,9 @@
 """What the networks of one scale say of it in one orientation.
 
-A view holds the known phases turned, the features, and the residuals of earlier planes; what goes in and
-comes out lies as the image does.
+A view holds the known phases turned; what goes in and comes out lies as the image does.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,53 +15,55 @@ from nvpcodec.orientation import Orientation
 
 
 class View:
-    """One scale in one orientation.
+    """One scale in one orientation. `handed` are the coarser scale's features on this scale's turned grid."""
 
-    `network` gives the network of a coupling; `handed` are the features of the coarser scale, on this scale's
-    turned grid.
-    """
-
-    def __init__(
-        self, orientation: Orientation, network: Callable[[int], CouplingNetwork], handed: Tensor | None
-    ) -> None:
+    def __init__(self, orientation: Orientation, handed: Tensor | None) -> None:
         self._orientation = orientation
-        self._network_of = network
-        self._features = handed
+        self._handed = handed
         self._padded: dict[int, Tensor] = {}
 
     @property
-    def features(self) -> Tensor:
+    def handed(self) -> Tensor:
         """Features (1, width, h, w) of the last coupling, on the turned grid."""
-        if self._features is None:
+        if self._handed is None:
             raise ValueError("a scale needs a coupling")
-        return self._features
+        return self._handed
 
     def show(self, phase: int, values: Tensor) -> None:
         """Values (1, 3, h, w) of a phase are known from now on."""
         turned = self._orientation.turn(values, phase)
         self._padded[self._orientation.phase(phase)] = pad_phase(turned)
 
-    def begin(self, coupling: int) -> None:
-        """Look at what is known, for the phases that the coupling changes."""
-        self._surroundings = {p: neighbourhood(p, self._padded) for p in COUPLINGS[coupling]}
-        self._network = self._network_of(coupling)
-        context = context_inputs(list(self._surroundings.values()))
-        self._features = self._network.features(context, self._features)
-        self._residuals: list[Tensor] = []
+    def look(self, coupling: int, network: CouplingNetwork) -> "Look":
+        """What is known of the phases that a coupling changes, through its network."""
+        surroundings = {phase: neighbourhood(phase, self._padded) for phase in COUPLINGS[coupling]}
+        self._handed = network.features(context_inputs(list(surroundings.values())), self._handed)
+        return Look(self._orientation, network, surroundings, self._handed)
+
+
+@dataclass
+class Look:
+    """One coupling in one orientation: surroundings and features are turned, and so are the residuals."""
+
+    _orientation: Orientation
+    _network: CouplingNetwork
+    _surroundings: dict[int, Neighbourhood]
+    _features: Tensor
+    _residuals: list[Tensor] = field(default_factory=list)
 
     def around(self, phase: int) -> Neighbourhood:
-        """Surroundings of a phase that the coupling changes, on the turned grid."""
+        """Surroundings of a phase, on the turned grid."""
         return self._surroundings[self._orientation.phase(phase)]
 
     def outputs(self, plane: int) -> dict[int, Tensor]:
         """For each phase that the coupling changes, shift and log-scale (2, h, w) of a plane."""
         known = [torch.stack(self._residuals, 2).flatten(1, 2)] if self._residuals else []
-        turned = torch.stack(self._network.head(plane, self.features, *known)[0].chunk(2))
+        turned = torch.stack(self._network.head(plane, self._features, *known)[0].chunk(2))
         places = {self._orientation.phase(p): i for i, p in enumerate(self._surroundings)}
-        return {p: self._orientation.turn_back(turned[:, i], p) for p, i in places.items()}
+        return {phase: self._orientation.turn_back(turned[:, i], phase) for phase, i in places.items()}
 
     def note(self, plane: int, values: dict[int, Tensor]) -> None:
-        """The plane's values, of (1, 3, h, w) for each phase that the coupling changes, are known."""
+        """A plane's values are known: it is that plane of (1, 3, h, w), for each phase."""
         turned = {
             self._orientation.phase(p): self._orientation.turn(x[:, plane], p) for p, x in values.items()
         }

@@ -49,7 +49,7 @@ Values = Callable[[Placement], Tensor]
 
 
 class PhaseModel(nn.Module):
-    """Maximum-likelihood twin of the coding model.
+    """Maximum-likelihood twin of the coding model, which trains in one orientation: crops come in all.
 
     Images are planes (B, 3, H, W), float32, Y, Co and Cg in pixel steps, with H and W even at every scale
     that is walked; `scales` says how many those are at most.
