@@ -169,10 +169,7 @@ def decode_region(
     FormatError
         The mode does not go with the model; DamagedFileError for a payload that no encoder writes.
     """
-    if part.mode == container.MODE_RANKS and coder is not None:
-        values, inner = ranks.split(part.payload)
-        return ranks.values_of(_decode_flow(inner, shape, kind, coder), values)
-    if part.mode in container.FLOW_MODES and coder is not None:
+    if part.mode in container.MODEL_MODES and coder is not None:
         return _decode_flow(part, shape, kind, coder)
     return plain.decode(part.mode, part.payload, shape, bit_depth)
 
@@ -196,14 +193,7 @@ def _encode_region(
 ) -> tuple[RegionPart, Accounts]:
     """The region in the smallest of the modes that are worth trying."""
 
-    def flow() -> tuple[RegionPart, Accounts]:
-        direct = encode_flow(samples, kind, coder_of(options))
-        if kind != Kind.GREY or not ranks.are_worth_a_try(samples):
-            return direct
-        ranked = _encode_ranks(samples, coder_of(options))
-        return min(direct, ranked, key=lambda coded: len(coded[0].payload))
-
-    return smallest_part(samples, kind, bit_depth, flow)
+    return smallest_part(samples, kind, bit_depth, lambda: encode_flow(samples, kind, coder_of(options)))
 
 
 def smallest_part(
@@ -242,27 +232,24 @@ def _plain_part(samples: Samples, bit_depth: int) -> tuple[RegionPart, Accounts]
 
 
 def encode_flow(samples: Samples, kind: Kind, coder: RegionEncoder) -> tuple[RegionPart, Accounts]:
-    """Colours through the flow, alpha coded plainly."""
+    """Colours, or their ranks where these pay, through the flow; alpha coded plainly."""
     alpha = None
     if kind in ALPHA_KINDS:
         alpha = RegionPart(*plain.encode(np.ascontiguousarray(samples[..., -1:]), 8))
         samples = samples[..., :-1]
-    colours, accounts = coder.encode(colour.to_planes(samples.astype(np.uint8, copy=False)))
+    samples = samples.astype(np.uint8, copy=False)
+    coded, accounts = coder.encode(model_planes(samples))
     mode = _flow_mode(coder)
-    payload = flow_payload.join(mode, colours, alpha)
-    side_bits = accounts.side_bits + 8 * (len(payload) - len(colours))
-    accounts = Accounts(
-        accounts.theory_bits, accounts.initial_bits, accounts.stack_bits, side_bits, accounts.seconds
-    )
-    return RegionPart(mode, payload), accounts
+    part = RegionPart(mode, flow_payload.join(mode, coded, alpha))
+    if ranks.pay(samples):
+        part = RegionPart(container.MODE_RANKS, ranks.join(samples, part))
+    side_bits = accounts.side_bits + 8 * (len(part.payload) - len(coded))
+    return part, replace(accounts, side_bits=side_bits)
 
 
-def _encode_ranks(samples: Samples, coder: RegionEncoder) -> tuple[RegionPart, Accounts]:
-    """The ranks of a grey region's values through the flow."""
-    part, accounts = encode_flow(ranks.of(samples), Kind.GREY, coder)
-    payload = ranks.join(samples, part)
-    side_bits = accounts.side_bits + 8 * (len(payload) - len(part.payload))
-    return RegionPart(container.MODE_RANKS, payload), replace(accounts, side_bits=side_bits)
+def model_planes(samples: ranks.Bytes) -> Ints:
+    """The planes that a model codes for colours uint8 (h, w, 1 or 3): their ranks', where these pay."""
+    return colour.to_planes(ranks.of(samples) if ranks.pay(samples) else samples)
 
 
 def _flow_mode(coder: RegionEncoder) -> int:
@@ -272,10 +259,15 @@ def _flow_mode(coder: RegionEncoder) -> int:
 
 def _decode_flow(part: RegionPart, shape: tuple[int, int, int], kind: Kind, coder: RegionCoder) -> Samples:
     height, width, channels = shape
-    _check_flow_mode(part.mode, coder)
     has_alpha = kind in ALPHA_KINDS
+    values = None
+    if part.mode == container.MODE_RANKS:
+        values, part = ranks.split(part.payload, channels - has_alpha)
+    _check_flow_mode(part.mode, coder)
     coded, alpha = flow_payload.split(part.mode, part.payload, has_alpha=has_alpha)
     colours = colour.from_planes(coder.decode(coded, channels - has_alpha, height, width))
+    if values is not None:
+        colours = ranks.values_of(colours, values)
     if alpha is None:
         return colours
     return np.concatenate([colours, plain.decode(alpha.mode, alpha.payload, (height, width, 1), 8)], 2)

@@ -443,8 +443,6 @@ def _check_regions(header: Header) -> None:
     uses_flow = any(region.mode in MODEL_MODES for region in header.regions)
     if uses_flow and (header.kind not in FLOW_KINDS or header.bit_depth != 8):
         raise FormatError("flow regions hold grey or colour samples of 8 bits; this image has others")
-    if header.kind != GREY and any(region.mode == MODE_RANKS for region in header.regions):
-        raise FormatError("regions of ranks are for grey only; this image is not")
     if header.bit_depth != 16 and any(region.mode == MODE_DEEP for region in header.regions):
         raise FormatError("deep regions hold samples of 16 bits; this image has others")
     if uses_flow != (header.model_id is not None):

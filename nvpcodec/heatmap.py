@@ -92,7 +92,7 @@ def _region(samples: Samples, image: Image, options: Options) -> Heatmap:
         return codec.encode_flow(samples, image.kind, _Noting(codec.coder_of(options), ledger, options.model))
 
     part, accounts = codec.smallest_part(samples, image.kind, image.bit_depth, flow)
-    if part.mode not in container.FLOW_MODES:
+    if part.mode not in container.MODEL_MODES:
         even = np.full((height, width), 8 * len(part.payload) / (height * width))
         return Heatmap(even.astype(np.float32), (), 8.0 * len(part.payload), 0.0)
     shared = 8 * len(part.payload) - accounts.stack_bits - ledger.own_side_bits

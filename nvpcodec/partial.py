@@ -6,9 +6,11 @@ what holds of the parts that are read is said where they are read.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from nvpcodec import codec, colour, container, flow_payload, outline, plain
+from nvpcodec import codec, colour, container, flow_payload, outline, plain, ranks
 from nvpcodec.container import Header, RegionPart
 from nvpcodec.errors import InputError
 from nvpcodec.layout import scale_sizes
@@ -104,15 +106,20 @@ class _Reader:
     def reduce(self, cell: outline.Cell, factor: int) -> Samples:
         """Every ``factor``-th row and column of a region."""
         coder = self._coder
-        if cell.mode not in container.FLOW_MODES or not isinstance(coder, PhaseCoder):
+        if cell.mode not in container.MODEL_MODES or not isinstance(coder, PhaseCoder):
             return self.decode(cell)[::factor, ::factor]
+        has_alpha = self.kind in codec.ALPHA_KINDS
+        planes = self.kind.channels - has_alpha
+        occurring = None
+        if cell.mode == container.MODE_RANKS:
+            occurring, cell = self._ranks(cell, planes)
         length = cell.stop - cell.start
         head = self._read(cell, slice(0, min(flow_payload.HEAD_BYTES, length)))
-        has_alpha = self.kind in codec.ALPHA_KINDS
         places = flow_payload.find(cell.mode, head, length, has_alpha=has_alpha)
-        planes = self.kind.channels - has_alpha
         values = self._coarse_scale(coder, cell, self._coded(cell, head, places.colours), planes, factor)
         colours = colour.from_planes(values)
+        if occurring is not None:
+            colours = ranks.values_of(colours, occurring)
         if places.alpha_mode is None:
             return colours
         height, width = cell.region.shape
@@ -120,6 +127,12 @@ class _Reader:
         payload = self._read(cell, places.alpha)
         alpha = plain.decode(places.alpha_mode, payload, (height, width, 1), 8)[::factor, ::factor]
         return np.concatenate([colours, alpha], 2)
+
+    def _ranks(self, cell: outline.Cell, channels: int) -> tuple[list[ranks.Bytes], outline.Cell]:
+        """The values that ranks stand for in each channel, and the cell of the payload that holds them."""
+        end = min(channels * ranks.TABLE_BYTES + 1, cell.stop - cell.start)
+        occurring, part = ranks.split(self._read(cell, slice(0, end)), channels)
+        return occurring, replace(cell, mode=part.mode, start=cell.start + end)
 
     def _coded(self, cell: outline.Cell, head: bytes, place: slice) -> tuple[int, Stack]:
         """Growth and stack of a payload; the stack is read as far as it is needed if its top comes first."""

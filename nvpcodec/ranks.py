@@ -1,64 +1,90 @@
-"""Grey regions that leave values out, as stretched contrasts do: the flow codes ranks among those that occur.
+"""Regions that leave values out, as stretched contrasts do: the flow codes ranks among those that occur.
 
-32 bytes, a bit for each of 256 values; mode and payload of the ranks
+For each channel of colour 32 bytes, a bit for each of 256 values; mode and payload of the ranks
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nvpcodec.container import FLOW_MODES, RegionPart
 from nvpcodec.errors import DamagedFileError
-from nvpcodec.pixels import Samples
+
+Bytes = NDArray[np.uint8]
 
 TABLE_BYTES = 32
-#: Regions with a smaller share of the values between their extremes, and as many pixels, are worth a try.
-_SPARSE = 0.7
-_FEWEST_PIXELS = 4096
+_VALUES = 8 * TABLE_BYTES
+#: Bits that ranks must save of each sample, and for each bit of the tables, to be taken.
+_FEWEST_BITS_A_SAMPLE = 1 / 256
+_BITS_A_TABLE_BIT = 2
 
 
-def are_worth_a_try(samples: Samples) -> bool:
-    """Whether a grey region, uint8 (h, w, 1), leaves many values out, by more than chance."""
-    used = np.unique(samples)
-    return samples.size >= _FEWEST_PIXELS and len(used) < _SPARSE * (int(used[-1]) - int(used[0]) + 1)
+def pay(samples: Bytes) -> bool:
+    """Whether ranks of uint8 (h, w, c) will take less than the samples.
+
+    A value whose neighbours among those that occur are 2 s apart has room for s values: ranks save log2 s.
+    The lowest and the highest, which clipping may have filled, count for nothing.
+    """
+    saved = 0.0
+    for channel in np.moveaxis(samples, 2, 0):
+        counts = np.bincount(channel.ravel(), minlength=_VALUES)
+        values = np.flatnonzero(counts)
+        room = (values[2:] - values[:-2]) / 2
+        saved += float(counts[values[1:-1]] @ np.log2(room))
+    tables = _BITS_A_TABLE_BIT * _VALUES * samples.shape[2]
+    return bool(saved >= tables + _FEWEST_BITS_A_SAMPLE * samples.size)
 
 
-def of(samples: Samples) -> Samples:
-    """Each sample's place among the values that occur."""
-    places = np.unique(samples, return_inverse=True)[1]
-    return places.reshape(samples.shape).astype(np.uint8)
+def of(samples: Bytes) -> Bytes:
+    """Each sample's place among the values that occur in its channel, uint8 (h, w, c)."""
+    return _look_up((np.cumsum(_occurring(samples), 1) - 1).astype(np.uint8), samples)
 
 
-def join(samples: Samples, part: RegionPart) -> bytes:
-    """The payload of `samples`, whose ranks are coded as `part`."""
-    occurs = np.zeros(8 * TABLE_BYTES, np.bool_)
-    occurs[samples] = True
-    return np.packbits(occurs, bitorder="little").tobytes() + bytes((part.mode,)) + part.payload
+def join(samples: Bytes, part: RegionPart) -> bytes:
+    """The payload of samples (h, w, c), whose ranks are coded as `part`."""
+    tables = np.packbits(_occurring(samples), bitorder="little").tobytes()
+    return tables + bytes((part.mode,)) + part.payload
 
 
-def split(payload: bytes) -> tuple[Samples, RegionPart]:
-    """Mirror image of `join`: the values that occur, uint8 in rising order, and the coded ranks.
+def split(payload: bytes, channels: int) -> tuple[list[Bytes], RegionPart]:
+    """Mirror image of `join`: the values that occur in each channel, uint8 in rising order, and the coded
+    ranks.
 
     Raises
     ------
     DamagedFileError
         The payload is cut, or holds no ranks.
     """
-    if len(payload) <= TABLE_BYTES or payload[TABLE_BYTES] not in FLOW_MODES:
+    end = channels * TABLE_BYTES
+    if len(payload) <= end or payload[end] not in FLOW_MODES:
         raise DamagedFileError("a region of ranks holds none; get a good copy of the file")
-    table = np.frombuffer(payload[:TABLE_BYTES], np.uint8)
-    values = np.flatnonzero(np.unpackbits(table, bitorder="little")).astype(np.uint8)
-    return values, RegionPart(payload[TABLE_BYTES], payload[TABLE_BYTES + 1 :])
+    bits = np.unpackbits(np.frombuffer(payload[:end], np.uint8), bitorder="little")
+    values = [np.flatnonzero(occurs).astype(np.uint8) for occurs in bits.reshape(channels, _VALUES)]
+    return values, RegionPart(payload[end], payload[end + 1 :])
 
 
-def values_of(ranks: Samples, values: Samples) -> Samples:
-    """The samples of these ranks.
+def values_of(ranks: Bytes, values: list[Bytes]) -> Bytes:
+    """The samples of ranks (h, w, c).
 
     Raises
     ------
     DamagedFileError
         A rank stands for no value.
     """
-    if ranks.max() >= len(values):
+    if any(largest >= len(known) for largest, known in zip(ranks.max((0, 1)), values, strict=True)):
         raise DamagedFileError("a rank stands for no value; get a good copy of the file")
-    return values[ranks]
+    return _look_up(np.stack([np.resize(known, _VALUES) for known in values]), ranks)
+
+
+def _occurring(samples: Bytes) -> NDArray[np.bool_]:
+    """(c, 256): whether each value occurs in each channel."""
+    occurs = np.zeros((samples.shape[2], _VALUES), np.bool_)
+    for channel, found in enumerate(occurs):
+        found[samples[..., channel]] = True
+    return occurs
+
+
+def _look_up(tables: Bytes, samples: Bytes) -> Bytes:
+    """What each channel's table, one of (c, 256), has for samples (h, w, c)."""
+    return np.stack([table[samples[..., c]] for c, table in enumerate(tables)], 2)

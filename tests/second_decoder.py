@@ -1548,15 +1548,17 @@ def decode_region(header: Header, region: Region, payload: bytes, model: Model |
 
 
 def decode_ranks(header: Header, payload: bytes, shape: tuple[int, int, int], model: Model) -> Array:
-    require(header.kind == GREY and header.bits == 8, "ranks of what is not grey")
+    require(header.kind <= RGBA and header.bits == 8, "a kind or depth that no model codes")
     reader = Reader(payload)
-    table = reader.take(32)
-    values = np.array([v for v in range(256) if table[v // 8] >> v % 8 & 1], np.int64)
+    without_alpha = {GREY_ALPHA: 1, RGBA: 3}.get(header.kind, header.channels)
+    tables = [reader.take(32) for _ in range(without_alpha)]
     mode = reader.u8()
     require(mode in (FLOW, FLOW_TOP_FIRST), "ranks of another mode")
-    ranks = decode_flow(mode, reader.rest(), shape, model)
-    require(ranks.max() < len(values), "a rank without a value")
-    samples: Array = values[ranks]
+    samples = decode_flow(mode, reader.rest(), shape, model)
+    for c, table in enumerate(tables):
+        values = np.array([v for v in range(256) if table[v // 8] >> v % 8 & 1], np.int64)
+        require(samples[..., c].max() < len(values), "a rank without a value")
+        samples[..., c] = values[samples[..., c]]
     return samples
 
 

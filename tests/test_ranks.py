@@ -11,44 +11,69 @@ from nvpcodec import codec, container, ranks, zoo
 from nvpcodec.container import MODE_FLOW, MODE_FLOW_TOP_FIRST, MODE_RANKS, MODE_STORED, RegionPart
 from nvpcodec.errors import DamagedFileError, FormatError
 from nvpcodec.options import Options
-from nvpcodec.pixels import Image, Kind, Samples
+from nvpcodec.pixels import Image, Kind
 from tests import second_decoder
 from tests.golden import make
 
 OPTIONS = Options(device="cpu")
+MODELS = dict(second_decoder.read_model(path.read_bytes()) for path in zoo.WEIGHTS.glob("*"))
 
 
-def stretched() -> Samples:
-    return make.stretched_case().image.samples
+def stretched(kind: Kind = Kind.GREY) -> ranks.Bytes:
+    return make.stretched(kind).samples.astype(np.uint8, copy=False)
+
+
+def photograph(kind: Kind) -> ranks.Bytes:
+    return make.crop(kind, make.FLOW).samples.astype(np.uint8)
 
 
 def test_ranks_and_values_are_inverses() -> None:
-    samples = np.array([[[7], [9]], [[255], [7]]], np.uint8)
+    samples = np.array([[[7, 0], [9, 1]], [[255, 2], [7, 1]]], np.uint8)
     part = RegionPart(MODE_FLOW, b"coded")
     payload = ranks.join(samples, part)
     assert payload[:32] == bytes([1 << 7, 1 << 1, *bytes(29), 1 << 7])
-    assert payload[32:] == b"\x10coded"
-    values, found = ranks.split(payload)
-    assert values.tolist() == [7, 9, 255]
+    assert payload[32:64] == bytes([0b111, *bytes(31)])
+    assert payload[64:] == b"\x10coded"
+    values, found = ranks.split(payload, 2)
+    assert [each.tolist() for each in values] == [[7, 9, 255], [0, 1, 2]]
     assert found == part
-    assert ranks.of(samples).ravel().tolist() == [0, 1, 2, 0]
+    assert ranks.of(samples).tolist() == [[[0, 0], [1, 1]], [[2, 2], [0, 1]]]
     np.testing.assert_array_equal(ranks.values_of(ranks.of(samples), values), samples, strict=True)
 
 
-def test_what_is_sparse() -> None:
-    assert ranks.are_worth_a_try(stretched())
-    assert not ranks.are_worth_a_try(make.crop(Kind.GREY, make.FLOW).samples)
-    assert not ranks.are_worth_a_try(stretched()[:20, :20])
+def test_what_ranks_pay_for() -> None:
+    assert ranks.pay(stretched(Kind.GREY))
+    assert ranks.pay(stretched(Kind.RGBA)[..., :3])
+    assert not ranks.pay(photograph(Kind.RGB))
+    assert not ranks.pay(stretched(Kind.GREY)[:10, :10])
+    assert not ranks.pay(np.zeros((1, 1, 3), np.uint8))
 
 
-def test_a_stretched_photograph_costs_what_it_did_before() -> None:
-    image = Image(stretched(), Kind.GREY)
-    dense = Image(ranks.of(stretched()), Kind.GREY)
+def test_clipping_is_no_gap() -> None:
+    """Values far from all others at the ends, as of skies that are white."""
+    samples = photograph(Kind.GREY)
+    samples[:40] = 255
+    samples[-20:] = 0
+    assert not ranks.pay(samples)
+
+
+def test_brighter_photographs_cost_what_they_did_before() -> None:
+    """Contrast stretched by a factor for each channel, as white balance does."""
+    before = photograph(Kind.RGB) // 2
+    after = np.floor(before * np.array([1.9, 1.2, 1.5])).astype(np.uint8)
+    assert (ranks.of(after) == ranks.of(before)).all()
+    sizes = [len(codec.encode_image(Image(x, Kind.RGB), OPTIONS)) for x in (ranks.of(before), after)]
+    assert sizes[1] <= sizes[0] + 3 * ranks.TABLE_BYTES + 1
+
+
+@pytest.mark.parametrize("kind", [Kind.GREY, Kind.GREY_ALPHA, Kind.RGB, Kind.RGBA])
+def test_stretched_images_come_back(kind: Kind) -> None:
+    image = Image(stretched(kind), kind)
     data = codec.encode_image(image, OPTIONS)
     (part,) = container.parse(data).regions
     assert part.mode == MODE_RANKS
-    assert len(data) == len(codec.encode_image(dense, OPTIONS)) + ranks.TABLE_BYTES + 1
     assert codec.decode_image(data, OPTIONS).equals(image)
+    np.testing.assert_array_equal(second_decoder.decode(data, MODELS), image.samples)
 
 
 def with_payload(payload: bytes, kind: int = container.GREY) -> bytes:
@@ -82,14 +107,13 @@ def test_a_hostile_payload_is_damage(name: str) -> None:
     with pytest.raises(DamagedFileError) as caught:
         codec.decode_image(data, OPTIONS)
     assert "\n" not in str(caught.value)
-    models = dict(second_decoder.read_model(path.read_bytes()) for path in zoo.WEIGHTS.glob("*"))
     with pytest.raises(second_decoder.RefusedError):
-        second_decoder.decode(data, models)
+        second_decoder.decode(data, MODELS)
 
 
-def test_colours_have_no_ranks() -> None:
-    with pytest.raises(FormatError, match="grey only"):
-        with_payload(good_payload(), container.RGB)
+def test_palettes_have_no_ranks() -> None:
+    with pytest.raises(FormatError, match="grey or colour"):
+        with_payload(good_payload(), container.PALETTE)
 
 
 def test_the_ranks_may_be_in_both_orders() -> None:

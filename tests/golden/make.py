@@ -137,10 +137,17 @@ def deep_cases() -> dict[str, Image]:
     }
 
 
-def stretched_case() -> Case:
-    """A grey photograph in which two values of three do not occur."""
-    samples = crop(Kind.GREY, FLOW).samples
-    return Case(Image(samples // 3 * 3, Kind.GREY))
+def stretched(kind: Kind) -> Image:
+    """A photograph in which two values of three do not occur, or in colour half of the red and a third of the
+    blue values.
+    """
+    samples = crop(kind, FLOW).samples.copy()
+    if kind in (Kind.GREY, Kind.GREY_ALPHA):
+        samples[..., 0] = samples[..., 0] // 3 * 3
+    else:
+        samples[..., 0] = samples[..., 0] // 2 * 2
+        samples[..., 2] = samples[..., 2].astype(np.uint16) * 2 // 3 * 3 // 2
+    return Image(samples, kind)
 
 
 def cases() -> dict[str, Case]:
@@ -151,8 +158,12 @@ def cases() -> dict[str, Case]:
         for model, model_id in zoo.CURRENT.items()
         for name, case in flow_cases(model).items()
     }
-    stretched = {f"{DEFAULT_MODEL}-{zoo.CURRENT[DEFAULT_MODEL]}-stretched": stretched_case()}
-    return plain | flow | stretched
+    default = f"{DEFAULT_MODEL}-{zoo.CURRENT[DEFAULT_MODEL]}"
+    ranked = {
+        f"{default}-stretched": Case(stretched(Kind.GREY)),
+        f"{default}-stretched-rgba": Case(stretched(Kind.RGBA)),
+    }
+    return plain | flow | ranked
 
 
 def encode(case: Case) -> bytes:
