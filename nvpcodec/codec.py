@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from nvpcodec import colour, container, drawing, exact, flow_payload, plain, ranks, zoo
+from nvpcodec import colour, container, drawing, exact, flow_payload, plain, stand_ins, zoo
 from nvpcodec.container import Container, RegionPart
 from nvpcodec.coupling_coder import CouplingCoder
 from nvpcodec.errors import DamagedFileError, FormatError, UnsupportedImageError
@@ -232,24 +232,17 @@ def _plain_part(samples: Samples, bit_depth: int) -> tuple[RegionPart, Accounts]
 
 
 def encode_flow(samples: Samples, kind: Kind, coder: RegionEncoder) -> tuple[RegionPart, Accounts]:
-    """Colours, or their ranks where these pay, through the flow; alpha coded plainly."""
+    """Colours, or what stands in for them, through the flow; alpha coded plainly."""
     alpha = None
     if kind in ALPHA_KINDS:
         alpha = RegionPart(*plain.encode(np.ascontiguousarray(samples[..., -1:]), 8))
         samples = samples[..., :-1]
-    samples = samples.astype(np.uint8, copy=False)
-    coded, accounts = coder.encode(model_planes(samples))
+    stand_in = stand_ins.find(samples.astype(np.uint8, copy=False))
+    coded, accounts = coder.encode(colour.to_planes(stand_in.samples))
     mode = _flow_mode(coder)
-    part = RegionPart(mode, flow_payload.join(mode, coded, alpha))
-    if ranks.pay(samples):
-        part = RegionPart(container.MODE_RANKS, ranks.join(samples, part))
+    part = stand_in.wrap(RegionPart(mode, flow_payload.join(mode, coded, alpha)))
     side_bits = accounts.side_bits + 8 * (len(part.payload) - len(coded))
     return part, replace(accounts, side_bits=side_bits)
-
-
-def model_planes(samples: ranks.Bytes) -> Ints:
-    """The planes that a model codes for colours uint8 (h, w, 1 or 3): their ranks', where these pay."""
-    return colour.to_planes(ranks.of(samples) if ranks.pay(samples) else samples)
 
 
 def _flow_mode(coder: RegionEncoder) -> int:
@@ -260,14 +253,12 @@ def _flow_mode(coder: RegionEncoder) -> int:
 def _decode_flow(part: RegionPart, shape: tuple[int, int, int], kind: Kind, coder: RegionCoder) -> Samples:
     height, width, channels = shape
     has_alpha = kind in ALPHA_KINDS
-    values = None
-    if part.mode == container.MODE_RANKS:
-        values, part = ranks.split(part.payload, channels - has_alpha)
-    _check_flow_mode(part.mode, coder)
-    coded, alpha = flow_payload.split(part.mode, part.payload, has_alpha=has_alpha)
-    colours = colour.from_planes(coder.decode(coded, channels - has_alpha, height, width))
-    if values is not None:
-        colours = ranks.values_of(colours, values)
+    wrapped = stand_ins.unwrap(part, channels - has_alpha)
+    mode, payload = wrapped.part.mode, wrapped.part.payload
+    _check_flow_mode(mode, coder)
+    coded, alpha = flow_payload.split(mode, payload, has_alpha=has_alpha)
+    planes = coder.decode(coded, wrapped.channels, height, width)
+    colours: Samples = wrapped.colours(colour.from_planes(planes))
     if alpha is None:
         return colours
     return np.concatenate([colours, plain.decode(alpha.mode, alpha.payload, (height, width, 1), 8)], 2)

@@ -12,7 +12,6 @@ count.  docs/format.md, "Drawings", has each step.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from functools import cache
 from math import gcd
@@ -21,6 +20,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nvpcodec import palettes
 from nvpcodec.container import varint_from_bytes, varint_to_bytes
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.stack import FLAG_BITS, Ints, Stack, from_bytes, to_bytes
@@ -347,7 +347,7 @@ class _Plan:
 def likely(samples: Samples) -> bool:
     """Whether a look at some pixels lets (h, w, c) samples pass for a drawing, or for one in part."""
     keys = _keys(samples)
-    return _few_colours(keys) <= _NEXT_TO_NONE or _share_alike(keys) >= _SHARE_ALIKE
+    return _few_colours(keys) <= _next_to_none(samples) or _share_alike(keys) >= _SHARE_ALIKE
 
 
 def stands_beside_photographs(samples: Samples) -> bool:
@@ -377,7 +377,7 @@ def encode(samples: Samples) -> bytes | None:
     padded, grid = _grid(*sorted(plan.indices.shape))
     grid[:] = _lying(plan.indices)
     _walk(padded, len(plan.colours), writer)
-    palette = _palette_to_bytes(plan.colours)
+    palette = palettes.to_bytes(plan.colours)
     numbers = (*plan.repeat, len(plan.colours), len(palette))
     return b"".join([varint_to_bytes(number) for number in numbers]) + palette + writer.to_bytes()
 
@@ -401,8 +401,8 @@ def decode(payload: bytes, shape: tuple[int, int, int], bit_depth: int) -> Sampl
     if not 0 < count <= MAX_COLOURS or not _walkable(rows, columns):
         raise DamagedFileError("a drawing has more colours or steps than may be; get a good copy of the file")
     if position + length > len(payload):
-        raise DamagedFileError("the palette of a drawing goes beyond its end; get a good copy of the file")
-    palette = _palette_from_bytes(payload[position : position + length], (count, channels), bit_depth)
+        raise DamagedFileError("the palette of a region goes beyond its end; get a good copy of the file")
+    palette = palettes.from_bytes(payload[position : position + length], (count, channels), bit_depth)
     stack = from_bytes(payload[position + length :])
     padded, grid = _grid(*sorted((rows, columns)))
     _walk(padded, count, _Reader(stack))
@@ -416,34 +416,11 @@ def _lying(indices: Indices) -> Indices:
     return indices if len(indices) <= indices.shape[1] else indices.T
 
 
-def _palette_to_bytes(colours: Samples) -> bytes:
-    """Each colour less the one before it, (n, channels), as a raw deflate stream."""
-    steps = np.diff(colours, axis=0, prepend=np.zeros_like(colours[:1]))
-    deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9)
-    raw = steps.astype(steps.dtype.newbyteorder("<")).tobytes()
-    return deflater.compress(raw) + deflater.flush()
-
-
-def _palette_from_bytes(coded: bytes, shape: tuple[int, int], bit_depth: int) -> Samples:
-    dtype: np.dtype[Any] = np.dtype("<u2" if bit_depth == 16 else "u1")
-    expected_bytes = shape[0] * shape[1] * dtype.itemsize
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        raw = inflater.decompress(coded, expected_bytes + 1)
-    except zlib.error as error:
-        raise DamagedFileError("the palette of a drawing is damaged; get a good copy of the file") from error
-    if len(raw) != expected_bytes or not inflater.eof or inflater.unused_data:
-        raise DamagedFileError("the palette of a drawing has another length; get a good copy of the file")
-    steps = np.frombuffer(raw, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
-    colours: Samples = np.cumsum(steps, 0, steps.dtype)
-    if bit_depth == 1 and colours.max() > 1:
-        raise DamagedFileError("the palette of a drawing has a third colour; get a good copy of the file")
-    return colours
-
-
-#: Fewer pixels with the colour of a neighbour are no drawing, unless there are next to no colours.
+#: Fewer pixels with the colour of a neighbour are no drawing, unless there are next to no colours: as many as
+#: make no grey photograph, or as a palette has.
 _SHARE_ALIKE = 0.4
-_NEXT_TO_NONE = 64
+_FEW_GREYS = 64
+_FEW_COLOURS = 256
 _LOOKED_AT = 2**14
 _LOOKED_AT_IN_SQUARES = 2**20
 _SQUARE = 32
@@ -456,7 +433,7 @@ def _plan(samples: Samples) -> _Plan | None:
     if not _walkable(*keys.shape):
         return None
     few = _few_colours(keys)
-    if few > MAX_COLOURS or (few > _NEXT_TO_NONE and _share_alike(keys) < _SHARE_ALIKE):
+    if few > MAX_COLOURS or (few > _next_to_none(samples) and _share_alike(keys) < _SHARE_ALIKE):
         return None
     found, first, indices = np.unique(keys, return_index=True, return_inverse=True)
     if len(found) > MAX_COLOURS:
@@ -466,6 +443,10 @@ def _plan(samples: Samples) -> _Plan | None:
     rank = np.empty(len(order), np.int16)
     rank[order] = np.arange(len(order), dtype=np.int16)
     return _Plan(repeat, np.ascontiguousarray(colours[order]), rank[indices].reshape(keys.shape))
+
+
+def _next_to_none(samples: Samples) -> int:
+    return _FEW_COLOURS if samples.shape[2] > 2 else _FEW_GREYS
 
 
 def _keys(samples: Samples) -> NDArray[np.uint64]:

@@ -19,6 +19,7 @@ _MODES = {
     container.MODE_FLOW: "flow",
     container.MODE_FLOW_TOP_FIRST: "flow",
     container.MODE_RANKS: "ranks",
+    container.MODE_TONES: "tones",
 }
 _WEIGHTS = Path(__file__).with_name("weights")
 

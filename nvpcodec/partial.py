@@ -106,7 +106,8 @@ class _Reader:
     def reduce(self, cell: outline.Cell, factor: int) -> Samples:
         """Every ``factor``-th row and column of a region."""
         coder = self._coder
-        if cell.mode not in container.MODEL_MODES or not isinstance(coder, PhaseCoder):
+        reducible = container.FLOW_MODES | {container.MODE_RANKS}
+        if cell.mode not in reducible or not isinstance(coder, PhaseCoder):
             return self.decode(cell)[::factor, ::factor]
         has_alpha = self.kind in codec.ALPHA_KINDS
         planes = self.kind.channels - has_alpha
@@ -119,7 +120,7 @@ class _Reader:
         values = self._coarse_scale(coder, cell, self._coded(cell, head, places.colours), planes, factor)
         colours = colour.from_planes(values)
         if occurring is not None:
-            colours = ranks.values_of(colours, occurring)
+            colours = ranks.values_of(occurring, colours)
         if places.alpha_mode is None:
             return colours
         height, width = cell.region.shape

@@ -64,8 +64,8 @@ def split(payload: bytes, channels: int) -> tuple[list[Bytes], RegionPart]:
     return values, RegionPart(payload[end], payload[end + 1 :])
 
 
-def values_of(ranks: Bytes, values: list[Bytes]) -> Bytes:
-    """The samples of ranks (h, w, c).
+def values_of(values: list[Bytes], ranks: Bytes) -> Bytes:
+    """The samples of ranks (h, w, c) among each channel's values.
 
     Raises
     ------

@@ -91,7 +91,7 @@ def look_up(table: Sequence[int], index: Array) -> Array:
 KINDS = {0: (1, (1, 2)), 1: (2, (1, 2)), 2: (3, (1, 2)), 3: (4, (1, 2)), 4: (1, (1,)), 5: (1, (0,))}
 GREY, GREY_ALPHA, RGB, RGBA, PALETTE, BILEVEL = range(6)
 DEPTHS = {0: 1, 1: 8, 2: 16}
-STORED, DEFLATE, LZMA, DRAWING, DEEP, FLOW, FLOW_TOP_FIRST, RANKS = 0, 1, 2, 3, 4, 16, 17, 18
+STORED, DEFLATE, LZMA, DRAWING, DEEP, FLOW, FLOW_TOP_FIRST, RANKS, TONES = 0, 1, 2, 3, 4, 16, 17, 18, 19
 #: Samples that this reader takes memory for.
 SAMPLE_LIMIT = 2**28
 
@@ -151,10 +151,10 @@ def read_header(reader: Reader) -> Header:
             size = min(cell_height, height - top), min(cell_width, width - left)
             regions.append(Region(top, left, *size, reader.u8(), reader.varint()))
     modes = {region.mode for region in regions}
-    allowed = {STORED, DEFLATE, LZMA, DRAWING, DEEP, FLOW, FLOW_TOP_FIRST, RANKS}
+    allowed = {STORED, DEFLATE, LZMA, DRAWING, DEEP, FLOW, FLOW_TOP_FIRST, RANKS, TONES}
     require(modes <= allowed, "a reserved mode")
     require(DEEP not in modes or DEPTHS[depth] == 16, "mode 4 with another bit depth")
-    model_id = reader.take(8) if modes & {FLOW, FLOW_TOP_FIRST, RANKS} else None
+    model_id = reader.take(8) if modes & {FLOW, FLOW_TOP_FIRST, RANKS, TONES} else None
     end = reader.at
     require(reader.u32() == zlib.crc32(reader.data[:end]), "the header checksum differs")
     return Header(kind, DEPTHS[depth], height, width, side_data_length, tuple(regions), model_id)
@@ -1541,6 +1541,8 @@ def decode_region(header: Header, region: Region, payload: bytes, model: Model |
     shape = region.height, region.width, header.channels
     if region.mode == RANKS and model is not None:
         return decode_ranks(header, payload, shape, model)
+    if region.mode == TONES and model is not None:
+        return decode_tones(header, payload, shape, model)
     if region.mode not in (FLOW, FLOW_TOP_FIRST) or model is None:
         return decode_plain(region.mode, payload, shape, header.bits)
     require(header.kind <= RGBA and header.bits == 8, "a kind or depth that no model codes")
@@ -1560,6 +1562,20 @@ def decode_ranks(header: Header, payload: bytes, shape: tuple[int, int, int], mo
         require(samples[..., c].max() < len(values), "a rank without a value")
         samples[..., c] = values[samples[..., c]]
     return samples
+
+
+def decode_tones(header: Header, payload: bytes, shape: tuple[int, int, int], model: Model) -> Array:
+    require(header.kind in (RGB, RGBA) and header.bits == 8, "tones of what is not coloured")
+    reader = Reader(payload)
+    count = reader.varint()
+    require(1 <= count <= 256, "no such number of tones")
+    steps = np.frombuffer(inflate(reader.take(reader.varint()), 3 * count), np.uint8).astype(np.int64)
+    tones = np.cumsum(steps.reshape(count, 3), 0) % 256
+    mode = reader.u8()
+    require(mode in (FLOW, FLOW_TOP_FIRST), "places of another mode")
+    places = decode_flow(mode, reader.rest(), (shape[0], shape[1], shape[2] - 2), model)
+    require(places[..., 0].max() < count, "a place beyond the tones")
+    return np.concatenate([tones[places[..., 0]], places[..., 1:]], 2)
 
 
 def report(path: Path, models: dict[bytes, Model]) -> tuple[str, bool]:

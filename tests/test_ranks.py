@@ -38,7 +38,7 @@ def test_ranks_and_values_are_inverses() -> None:
     assert [each.tolist() for each in values] == [[7, 9, 255], [0, 1, 2]]
     assert found == part
     assert ranks.of(samples).tolist() == [[[0, 0], [1, 1]], [[2, 2], [0, 1]]]
-    np.testing.assert_array_equal(ranks.values_of(ranks.of(samples), values), samples, strict=True)
+    np.testing.assert_array_equal(ranks.values_of(values, ranks.of(samples)), samples, strict=True)
 
 
 def test_what_ranks_pay_for() -> None:

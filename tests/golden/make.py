@@ -150,6 +150,14 @@ def stretched(kind: Kind) -> Image:
     return Image(samples, kind)
 
 
+def toned(kind: Kind) -> Image:
+    """A photograph in sepia."""
+    grey = crop(Kind.GREY, FLOW).samples.astype(np.uint16)
+    sepia = np.concatenate([grey * 255 // 260 + 5, grey * 220 // 255, grey * 170 // 255], 2).astype(np.uint8)
+    alpha = crop(kind, FLOW).samples[..., 3:]
+    return Image(np.concatenate([sepia, alpha], 2), kind)
+
+
 def cases() -> dict[str, Case]:
     """All golden images by name, for the models of today."""
     plain = {name: Case(image) for name, image in (plain_cases() | drawing_cases() | deep_cases()).items()}
@@ -162,6 +170,7 @@ def cases() -> dict[str, Case]:
     ranked = {
         f"{default}-stretched": Case(stretched(Kind.GREY)),
         f"{default}-stretched-rgba": Case(stretched(Kind.RGBA)),
+        f"{default}-toned-rgba": Case(toned(Kind.RGBA)),
     }
     return plain | flow | ranked
 
