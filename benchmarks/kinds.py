@@ -1,4 +1,5 @@
-"""Images of other kinds than photographs, made here from seeds: drawings, screens, scans, instruments.
+"""Images of other kinds than photographs, made here from seeds: drawings, screens, scans, instruments, and
+photographs that were worked on.
 
     python benchmarks/kinds.py FOLDER          # writes them as PNG files, to look at
 
@@ -8,6 +9,7 @@ gives the same picture under one version of Pillow, whose default font draws the
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -246,6 +248,64 @@ def few_colours() -> Samples:
     return as_samples(photograph("coffee.png").quantize(64, dither=Image.Dither.NONE).convert("RGB"))
 
 
+# --- photographs that were worked on ------------------------------------------------------------------------
+
+
+def contrast_stretched() -> Samples:
+    """Levels pulled apart in 8 bits, so that some are never used."""
+    samples = as_samples(photograph()).astype(np.float64)
+    return ((samples - 30) * 1.4).round().clip(0, 255).astype(np.uint8)
+
+
+def white_balanced() -> Samples:
+    """Each colour brighter by a factor of its own, in 8 bits."""
+    samples = as_samples(photograph("coffee.png")) * np.array([1.15, 1.0, 1.3])
+    balanced: Samples = samples.round().clip(0, 255).astype(np.uint8)
+    return balanced
+
+
+def sepia() -> Samples:
+    grey = as_samples(photograph("coffee.png").convert("L"))
+    toned: Samples = (grey * np.array([1.0, 0.85, 0.65]) + 10).clip(0, 255).astype(np.uint8)
+    return toned
+
+
+def false_colours() -> Samples:
+    """An instrument's values, with noise, on a scale from violet over green to yellow."""
+    field = phantom(19, 200, 240) + random(19).normal(0, 0.01, (200, 240))
+    level = (255 * field.clip(0, 1)).astype(np.intp)
+    colours = [
+        np.interp(np.arange(256), (0, 128, 255), c) for c in ((68, 33, 253), (1, 145, 231), (84, 140, 37))
+    ]
+    return np.stack(colours, 1).round().astype(np.uint8)[level]
+
+
+def palette_photo() -> Samples:
+    """A photograph in 256 colours by error diffusion, as GIF has it."""
+    image = photograph().quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
+    return as_samples(image.convert("RGB"))
+
+
+def decoded_jpeg() -> Samples:
+    """What a JPEG file of quality 90, chroma halved, decodes to."""
+    stream = io.BytesIO()
+    photograph("coffee.png").save(stream, "jpeg", quality=90, subsampling=2)
+    with Image.open(stream) as image:
+        return as_samples(image)
+
+
+def enlarged() -> Samples:
+    """A photograph made twice as large, smoothly."""
+    image = photograph("chelsea.png", (150, 200))
+    return as_samples(image.resize((400, 300), Image.Resampling.BICUBIC))
+
+
+def letterbox() -> Samples:
+    """A photograph between black bars."""
+    bars: Samples = np.pad(as_samples(photograph("coffee.png")).astype(np.uint8), ((40, 40), (0, 0), (0, 0)))
+    return bars
+
+
 # --- drawings -----------------------------------------------------------------------------------------------
 
 
@@ -384,6 +444,14 @@ KINDS: dict[str, Callable[[], Samples]] = {
         dithered_bilevel,
         dithered_colours,
         few_colours,
+        contrast_stretched,
+        white_balanced,
+        sepia,
+        false_colours,
+        palette_photo,
+        decoded_jpeg,
+        enlarged,
+        letterbox,
         chart,
         gradients,
         drawing_rgba,

@@ -32,6 +32,10 @@ def test_kinds_have_what_they_are_called_for() -> None:
     assert colours("pixel_art") <= 16
     assert colours("dithered_colours") == 32
     assert colours("screenshot") > 256, "soft edges"
+    assert colours("palette_photo") == 256
+    assert 64 < colours("sepia") <= 256
+    assert 64 < colours("false_colours") <= 256
+    assert len(np.unique(kinds.contrast_stretched()[..., 0])) < 200
     hidden = kinds.hidden_colours()
     assert len(np.unique(hidden[hidden[..., 3] == 0], axis=0)) > 1000
     assert kinds.medical_12_in_16().max() < 4096
