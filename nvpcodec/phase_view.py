@@ -11,7 +11,7 @@ from torch import Tensor
 from nvpcodec.context import Neighbourhood, context_inputs, neighbourhood, normalise, pad_phase
 from nvpcodec.layout import COUPLINGS
 from nvpcodec.network import CouplingNetwork
-from nvpcodec.orientation import Orientation
+from nvpcodec.orientation import ORIENTATIONS, Orientation
 
 
 class View:
@@ -35,9 +35,14 @@ class View:
         self._padded[self._orientation.phase(phase)] = pad_phase(turned)
 
     def look(self, coupling: int, network: CouplingNetwork) -> "Look":
-        """What is known of the phases that a coupling changes, through its network."""
+        """What is known of the phases that a coupling changes, through its network.
+
+        Only the first orientation keeps the differences: what is fitted to them lies as the image does.
+        """
         surroundings = {phase: neighbourhood(phase, self._padded) for phase in COUPLINGS[coupling]}
         self._handed = network.features(context_inputs(list(surroundings.values())), self._handed)
+        if self._orientation != ORIENTATIONS[0]:
+            surroundings = {phase: around.bare() for phase, around in surroundings.items()}
         return Look(self._orientation, network, surroundings, self._handed)
 
 
