@@ -16,6 +16,7 @@ from nvpcodec.container import MODE_FLOW, MODE_FLOW_TOP_FIRST
 from nvpcodec.options import Options
 from nvpcodec.pixels import Image, Kind
 from tests import helpers
+from tests.golden import make
 from tests.models import small_options
 from tests.test_codec import forced_flow, photograph
 
@@ -136,6 +137,22 @@ def test_previews_are_the_images_pixels(kind: Kind, mode: int) -> None:
         preview = nvpcodec.read_preview(data, size, options=small_options())
         assert np.array_equal(preview, shown(image)[::factor, ::factor]), size
     assert nvpcodec.read_preview(data, 1, options=small_options()).shape[:2] == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("image", "mode"),
+    [(make.stretched(kind), container.MODE_RANKS) for kind in FLOW_KINDS]
+    + [(make.toned(kind), container.MODE_TONES) for kind in (Kind.RGB, Kind.RGBA)],
+)
+def test_previews_of_what_stands_in_for_colours(image: Image, mode: int) -> None:
+    data = encode_image(image, Options())
+    assert [part.mode for part in container.parse(data).regions] == [mode]
+    stream = Counting(data)
+    for size, factor in ((20, 8), (60, 2)):
+        preview = nvpcodec.read_preview(stream, size)
+        assert np.array_equal(preview, shown(image)[::factor, ::factor])
+    box = nvpcodec.read_region(data, (10, 11, 40, 50))
+    assert np.array_equal(box, shown(image)[10:40, 11:50])
 
 
 def test_regions_of_other_sides_are_reduced_each_from_its_corner() -> None:
