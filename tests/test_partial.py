@@ -148,7 +148,7 @@ def test_previews_of_what_stands_in_for_colours(image: Image, mode: int) -> None
     data = encode_image(image, Options())
     assert [part.mode for part in container.parse(data).regions] == [mode]
     stream = Counting(data)
-    for size, factor in ((20, 8), (60, 2)):
+    for size, factor in ((15, 8), (59, 2)):
         preview = nvpcodec.read_preview(stream, size)
         assert np.array_equal(preview, shown(image)[::factor, ::factor])
     box = nvpcodec.read_region(data, (10, 11, 40, 50))
