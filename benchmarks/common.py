@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 if TYPE_CHECKING:
+    from nvpcodec.options import Options
     from nvpcodec.report import Report
 
 Samples = NDArray[np.uint8]
@@ -89,7 +90,8 @@ def load(path: Path) -> Picture:
 
 
 def codec(name: str, threads: int = 1) -> Codec:
-    """One of the peers by its name, or else nvpcodec with the model of that name (or weights file).
+    """One of the peers by its name, or else nvpcodec with the model of that name (or weights file), to which
+    an effort may be added: `best:9`.
 
     `threads` is for JPEG XL; PNG and WebP have one, torch reads OMP_NUM_THREADS.
     """
@@ -166,22 +168,27 @@ def _decode_pillow(data: bytes) -> Samples:
     return samples.reshape(*samples.shape[:2], -1)
 
 
-def _encode_nvp(model: str, samples: Samples) -> Encoded:
+def _options(name: str) -> Options:
+    from nvpcodec.options import DEFAULT_EFFORT, Options
+
+    model, _, effort = name.partition(":")
+    return Options(model=model, effort=int(effort) if effort else DEFAULT_EFFORT)
+
+
+def _encode_nvp(name: str, samples: Samples) -> Encoded:
     from nvpcodec.codec import encode_with_report
-    from nvpcodec.options import Options
     from nvpcodec.pixels import Image as NvpImage
     from nvpcodec.pixels import Kind
 
     kind = (Kind.GREY, Kind.GREY_ALPHA, Kind.RGB, Kind.RGBA)[samples.shape[2] - 1]
-    data, report = encode_with_report(NvpImage(samples, kind), Options(model=model))
+    data, report = encode_with_report(NvpImage(samples, kind), _options(name))
     return Encoded(data, report)
 
 
-def _decode_nvp(model: str, data: bytes) -> Samples:
+def _decode_nvp(name: str, data: bytes) -> Samples:
     from nvpcodec.codec import decode_image
-    from nvpcodec.options import Options
 
-    return cast(Samples, decode_image(data, Options(model=model)).samples)
+    return cast(Samples, decode_image(data, _options(name)).samples)
 
 
 def is_lossless(decoded: Samples, original: Samples) -> bool:
@@ -221,7 +228,7 @@ def argument_parser(description: str, *, images: str = "+") -> argparse.Argument
         type=comma_separated,
         default=MODELS,
         metavar="NAMES",
-        help="nvpcodec's models, by comma (default: fast,best,realnvp)",
+        help="nvpcodec's models, by comma (default: fast,best,realnvp); best:9 is best at effort 9",
     )
     return parser
 

@@ -22,16 +22,17 @@ def float_bits(model: str, picture: Picture) -> float | None:
 
     It can for grey and RGB pictures of one region, with sides of multiples of 8.
     """
-    from nvpcodec import colour, zoo
+    from nvpcodec import colour, stand_ins, zoo
     from nvpcodec.regions import region_size
     from nvpcodec.train import theory
 
-    state = TRAININGS / model / "state.pt"
+    state = TRAININGS / model / "state.pt"  # there is none at another effort
     height, width, channels = picture.samples.shape
     whole = region_size(height, width) == (height, width) and height % BLOCK == width % BLOCK == 0
     if not state.exists() or channels not in (1, 3) or not whole:
         return None
-    return theory.float_bits(zoo.by_name(model), state, colour.to_planes(picture.samples))
+    planes = colour.to_planes(stand_ins.find(picture.samples).samples)
+    return theory.float_bits(zoo.by_name(model), state, planes)
 
 
 def is_flow(model: str) -> bool:
