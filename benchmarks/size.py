@@ -27,6 +27,7 @@ from common import (
     Table,
     argument_parser,
     codec,
+    comma_separated,
     is_lossless,
     load_all,
     peer_names,
@@ -236,6 +237,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--deep", action="store_true", help="bytes of images of 10 to 16 bits made from these"
     )
+    parser.add_argument(
+        "--codecs",
+        type=comma_separated,
+        default=peer_names(),
+        metavar="NAMES",
+        help=f"the peers, by comma (default: {','.join(peer_names())})",
+    )
     options = parser.parse_args(arguments)
     if options.deep:
         photographs = load_all(parser, options.images) if options.images else []
@@ -245,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         others = load_all(parser, options.images) if options.images else []
         return main_kinds([*drawn, *others], options.models[0])
     pictures = load_all(parser, options.images)
-    results = measure_all(pictures, [codec(name) for name in (*peer_names(), *options.models)])
+    results = measure_all(pictures, [codec(name) for name in (*options.codecs, *options.models)])
 
     models = {}
     for name, column in results.items():

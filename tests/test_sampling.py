@@ -20,8 +20,8 @@ WORDS = [2032329983, 2198257139, 3243419750]
 #: The first 64 bits of the SHA-256 of one sample, by model id.
 SAMPLES = {
     "2d759386c0d199fc": "6a6d5ce3b1920f87",
-    "c1ec3fa230e303b1": "6dc1b8b600ee8545",
-    "b9b240230efd7fa2": "51e228679e0da59a",
+    "00652c1c1436589d": "02021b7159c1f813",
+    "46fab360e8a72f5c": "c6c717d060d2b83f",
     "f4da4705fe94bcc6": "85490999ab6211f6",
 }
 
