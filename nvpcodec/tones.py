@@ -20,6 +20,8 @@ MAX_TONES = 256
 #: Steps of red, green and blue from the darkest tone to the brightest, one after another: three times 255 if
 #: all three rise. More than this is no scale, but a heap of colours.
 _LONGEST_WAY = 2048
+#: With fewer pixels a tone than this, the list of tones costs more than it saves.
+_PIXELS_A_TONE = 16
 _LUMA = np.array([1, 2, 1])
 _LOOKED_AT = 2**12
 
@@ -39,10 +41,12 @@ def find(samples: Bytes) -> Scale | None:
     if len(np.unique(keys.ravel()[:: 1 + keys.size // _LOOKED_AT])) > MAX_TONES:
         return None
     found, first, places = np.unique(keys, return_index=True, return_inverse=True)
+    if len(found) > min(MAX_TONES, keys.size // _PIXELS_A_TONE):
+        return None
     colours = samples.reshape(-1, len(_LUMA))[first]
     order = np.argsort(colours.astype(np.int64) @ _LUMA, kind="stable")
     colours = colours[order]
-    if len(found) > MAX_TONES or np.abs(np.diff(colours.astype(np.int64), axis=0)).sum() > _LONGEST_WAY:
+    if np.abs(np.diff(colours.astype(np.int64), axis=0)).sum() > _LONGEST_WAY:
         return None
     rank = np.empty(len(order), np.uint8)
     rank[order] = np.arange(len(order))

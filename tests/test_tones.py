@@ -25,11 +25,11 @@ def toned(kind: Kind = Kind.RGB) -> Bytes:
 
 
 def test_a_scale_and_its_places() -> None:
-    samples = np.array([[[9, 8, 7], [0, 0, 0]], [[9, 8, 7], [4, 4, 4]]], np.uint8)
+    samples = np.array([[[9, 8, 7], [0, 0, 0]], [[9, 8, 7], [4, 4, 4]]], np.uint8).repeat(12, 0)
     scale = tones.find(samples)
     assert scale is not None
     assert scale.colours.tolist() == [[0, 0, 0], [4, 4, 4], [9, 8, 7]]
-    assert scale.places.tolist() == [[[2], [0]], [[2], [1]]]
+    assert scale.places[::12].tolist() == [[[2], [0]], [[2], [1]]]
     np.testing.assert_array_equal(tones.colours_of(scale.colours, scale.places), samples, strict=True)
     payload = tones.join(scale.colours, RegionPart(MODE_FLOW, b"coded"))
     assert payload[0] == 3
@@ -42,6 +42,7 @@ def test_what_is_a_scale() -> None:
     assert tones.find(toned()) is not None
     assert tones.find(make.crop(Kind.RGB, make.FLOW).samples.astype(np.uint8)) is None
     assert tones.find(make.crop(Kind.GREY, make.FLOW).samples.astype(np.uint8)) is None
+    assert tones.find(toned()[:20, :20]) is None, "more tones than are worth a list"
     heap = np.random.default_rng(1).integers(0, 256, (64, 3), np.uint8)
     assert tones.find(heap[np.random.default_rng(2).integers(0, 64, (32, 32))]) is None
 
