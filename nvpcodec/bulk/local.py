@@ -171,6 +171,7 @@ def _without_interrupts() -> Iterator[None]:
 
 def _work(pipe: Connection, job: Job, threads: int) -> None:
     """What a process does: take a task, send its entry, until the pipe ends or it is terminated."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # libraries may lift the mask that it started with
     signal.signal(signal.SIGTERM, _leave)
     for variable in _THREAD_VARIABLES:
         os.environ.setdefault(variable, str(threads))
@@ -191,5 +192,8 @@ def _work(pipe: Connection, job: Job, threads: int) -> None:
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
-    """As an exception, so that a half-written file is removed on the way out."""
+    """As an exception, so that a half-written file is removed on the way out; silently, whatever a library
+    that was interrupted makes of the exception.
+    """
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the process ends with it
     sys.exit()
