@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nvpcodec.container import varint_from_bytes, varint_to_bytes
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.fixedpoint import COST_UNIT
+from nvpcodec.inflate import inflated
 from nvpcodec.wide_symbols import Wide, scale_index
 
 MAX_VALUE = 65535
@@ -83,7 +84,7 @@ def values_from_bytes(data: bytes) -> tuple[Values, int]:
         raise DamagedFileError("the values of a deep region are not there; get a good copy")
     if not length:
         return Values(lowest, count), at
-    gaps = _inflated(data[at : at + length], 2 * (count - 1))
+    gaps = inflated(data[at : at + length], 2 * (count - 1), "the list of values of a deep region")
     steps = np.frombuffer(gaps, "<u2").astype(np.int64)
     values = lowest + np.concatenate([[0], np.cumsum(steps)])
     if (steps == 0).any() or values[-1] > MAX_VALUE:
@@ -102,14 +103,3 @@ def roughness(numbers: Wide) -> int:
 def _deflated(data: bytes) -> bytes:
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9)
     return deflater.compress(data) + deflater.flush()
-
-
-def _inflated(data: bytes, count: int) -> bytes:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        raw = inflater.decompress(data, count + 1)
-    except zlib.error as error:
-        raise DamagedFileError("the list of values of a deep region is damaged; get a good copy") from error
-    if len(raw) != count or not inflater.eof or inflater.unused_data:
-        raise DamagedFileError("the list of values of a deep region has another length; get a good copy")
-    return raw

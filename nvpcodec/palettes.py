@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nvpcodec.errors import DamagedFileError
+from nvpcodec.inflate import inflated
 from nvpcodec.pixels import Samples
 
 
@@ -29,13 +30,7 @@ def from_bytes(coded: bytes, shape: tuple[int, int], bit_depth: int) -> Samples:
     """
     dtype: np.dtype[Any] = np.dtype("<u2" if bit_depth == 16 else "u1")
     expected_bytes = shape[0] * shape[1] * dtype.itemsize
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        raw = inflater.decompress(coded, expected_bytes + 1)
-    except zlib.error as error:
-        raise DamagedFileError("the palette of a region is damaged; get a good copy of the file") from error
-    if len(raw) != expected_bytes or not inflater.eof or inflater.unused_data:
-        raise DamagedFileError("the palette of a region has another length; get a good copy of the file")
+    raw = inflated(coded, expected_bytes, "the palette of a region")
     steps = np.frombuffer(raw, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
     colours: Samples = np.cumsum(steps, 0, steps.dtype)
     if bit_depth == 1 and colours.max() > 1:

@@ -8,13 +8,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nvpcodec import palettes
 from nvpcodec.container import FLOW_MODES, RegionPart, varint_from_bytes, varint_to_bytes
 from nvpcodec.errors import DamagedFileError
-
-Bytes = NDArray[np.uint8]
+from nvpcodec.ranks import Bytes
 
 MAX_TONES = 256
 #: Steps of red, green and blue from the darkest tone to the brightest, one after another: three times 255 if

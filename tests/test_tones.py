@@ -12,7 +12,7 @@ from nvpcodec.container import MODE_FLOW, MODE_RANKS, MODE_TONES, RegionPart
 from nvpcodec.errors import DamagedFileError, FormatError
 from nvpcodec.options import Options
 from nvpcodec.pixels import Image, Kind
-from nvpcodec.tones import Bytes
+from nvpcodec.ranks import Bytes
 from tests import second_decoder
 from tests.golden import make
 
