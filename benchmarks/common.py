@@ -219,6 +219,17 @@ class Table:
         print("-" * (self._first_width + sum(self._widths) + 2 * len(self._widths)))
 
 
+def add_codecs(parser: argparse.ArgumentParser, peers: tuple[str, ...], note: str = "") -> None:
+    """The argument that chooses among the peers."""
+    parser.add_argument(
+        "--codecs",
+        type=comma_separated,
+        default=peers,
+        metavar="NAMES",
+        help=f"the peers, by comma (default: {','.join(peers)}){note}",
+    )
+
+
 def argument_parser(description: str, *, images: str = "+") -> argparse.ArgumentParser:
     """The arguments that both benchmarks take; `images` is how many, in argparse's terms."""
     parser = argparse.ArgumentParser(description=description)

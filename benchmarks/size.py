@@ -25,9 +25,9 @@ from common import (
     Picture,
     Samples,
     Table,
+    add_codecs,
     argument_parser,
     codec,
-    comma_separated,
     is_lossless,
     load_all,
     peer_names,
@@ -237,13 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--deep", action="store_true", help="bytes of images of 10 to 16 bits made from these"
     )
-    parser.add_argument(
-        "--codecs",
-        type=comma_separated,
-        default=peer_names(),
-        metavar="NAMES",
-        help=f"the peers, by comma (default: {','.join(peer_names())})",
-    )
+    add_codecs(parser, peer_names())
     options = parser.parse_args(arguments)
     if options.deep:
         photographs = load_all(parser, options.images) if options.images else []

@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import median
 from types import TracebackType
 
-from common import REFERENCE, Table, argument_parser, comma_separated, load_all, peer_names
+from common import REFERENCE, Table, add_codecs, argument_parser, load_all, peer_names
 from worker import Round
 
 NAME_WIDTH = 14
@@ -209,13 +209,7 @@ def measure(names: Sequence[str], big_names: Sequence[str], options: argparse.Na
 
 def parser() -> argparse.ArgumentParser:
     parser = argument_parser("Speed and memory of lossless codecs, side by side.")
-    parser.add_argument(
-        "--codecs",
-        type=comma_separated,
-        default=peer_names(),
-        metavar="NAMES",
-        help=f"the peers, by comma (default: {','.join(peer_names())}); {REFERENCE} always runs",
-    )
+    add_codecs(parser, peer_names(), f"; {REFERENCE} always runs")
     parser.add_argument(
         "--rounds", type=int, default=3, metavar="N", help="to take the median of (default: 3)"
     )
