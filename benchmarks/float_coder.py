@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nvpcodec.fixedpoint import cost_table
-from nvpcodec.layout import COUPLINGS, scale_sizes
+from nvpcodec.layout import scale_sizes
 from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.stack import Ints, Stack, from_bytes, growing_chunks, to_bytes
 from nvpcodec.tables import LEGAL, MASS_BITS, MASS_TOTAL
@@ -46,7 +46,7 @@ class FloatCoder:
 
         def record(at: Placement) -> Tensor:
             nonlocal remaining
-            x = torch.stack([pyramid[at.level][:, at.plane, p // 2 :: 2, p % 2 :: 2] for p in _phases(at)], 1)
+            x = at.pixels(pyramid[at.level])
             remaining -= x.numel()
             places = (x.int().numpy().reshape(-1) - LEGAL[at.plane][0]).astype(np.int64)
             edges = cumulative_frequencies(at)[0]
@@ -114,10 +114,6 @@ def _pop(stack: Stack, edges: Ints, before: int, growth: int) -> Ints:
 def _pop_uniform(stack: Stack, legal: tuple[int, int], size: tuple[int, int]) -> Ints:
     low, high = legal
     return stack.pop(size[0] * size[1], high - low + 1).reshape(size) + low
-
-
-def _phases(at: Placement) -> tuple[int, ...]:
-    return COUPLINGS[at.coupling]
 
 
 def _samples_above(sizes: list[tuple[int, int]]) -> int:

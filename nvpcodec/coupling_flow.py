@@ -217,7 +217,7 @@ class CouplingFlow:
         with torch.inference_mode():
             coarse, fine = self._inputs(x[list(mask.kept)])
             linear = network.layers["linear"](coarse)
-            shift, log_scale = network.head(0, network.features(coarse, fine)).chunk(2, 1)
+            shift, log_scale = network.head(0, network.features(coarse, fine))[0].chunk(2, 1)
             chosen = [mask.changed.index(c) for c in changed]
             eighths = (linear * 2 + shift)[0, chosen]
             place = log_scale[0, chosen] - ACTIVATION_MIN

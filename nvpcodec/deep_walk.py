@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nvpcodec.layout import (
+    AROUND,
     BELOW,
+    BESIDE,
     COUPLINGS,
     DIAGONAL,
     KEPT,
@@ -28,9 +30,6 @@ from nvpcodec.layout import (
 from nvpcodec.tables import SHIFT_UNIT
 from nvpcodec.wide_symbols import Wide
 
-NEIGHBOURS = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1))
-#: Blocks whose pixel of phase 1 lies next to a pixel of phase 2.
-BESIDE = ((0, -1), (0, 0), (1, -1), (1, 0))
 #: Of the nearest four taps, those that face each other.
 OPPOSITE = {DIAGONAL: ((0, 3), (1, 2)), RIGHT: ((0, 1), (2, 3)), BELOW: ((0, 1), (2, 3))}
 #: The magnitude that is the same everywhere, in sixteenths.
@@ -141,7 +140,7 @@ class _Around:
         self.errors = [errors[q] for q in range(plane)]
         below = phase == BELOW
         self.counts = (
-            TAPS * len(values) + len(NEIGHBOURS) * plane + len(BESIDE) * below,
+            TAPS * len(values) + len(AROUND) * plane + len(BESIDE) * below,
             9 + 2 * plane + below,
         )
 
@@ -155,7 +154,7 @@ class _Around:
     def regressors(self) -> Iterator[Wide]:
         for index in range(TAPS):
             yield from 4 * self._tap(index) - self.base4
-        for offset in NEIGHBOURS:
+        for offset in AROUND:
             for earlier in self.earlier:
                 yield _shifted(earlier, offset, self.size)
         if self.phase == BELOW:
@@ -175,7 +174,7 @@ class _Around:
             yield _sum(self._tap(i, 1)[plane] for i in group)
         for errors in self.errors:
             yield _shifted(errors, (0, 0), self.size)
-            yield _sum(_shifted(errors, offset, self.size) for offset in NEIGHBOURS)
+            yield _sum(_shifted(errors, offset, self.size) for offset in AROUND)
         if self.phase == BELOW:
             yield _sum(np.abs(_shifted(self.innovations, offset, self.size)) for offset in BESIDE)
 

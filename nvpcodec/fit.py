@@ -3,10 +3,12 @@
     mean  = predicted mean + sum_j c_j d_j          c_j in 2^-8, d_j the regressors of the prediction
     scale = predicted scale + correction            one correction for each twelfth of the scale indices
 
+A refinement, if the model has any, comes between the two.
+
 `fit_search` is how the encoder finds them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from nvpcodec import exact
 from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.fixedpoint import FLOAT32_EXACT
-from nvpcodec.phase_flow import Prediction
+from nvpcodec.phase_flow import Part, Prediction
 from nvpcodec.recorder import Recorder
 from nvpcodec.regressors import Regressors
 from nvpcodec.stack import Ints, Stack
@@ -44,22 +46,15 @@ class Fit:
     coefficients: Ints
     corrections: Ints
 
-    def apply(self, prediction: Prediction, regressors: Regressors) -> Distribution:
-        return self.corrected(prediction, moved_mean(prediction, regressors, self.coefficients))
-
-    def corrected(self, prediction: Prediction, mean: Ints) -> Distribution:
-        """The distributions around means that hold the linear part already."""
-        scale = flat_ints(prediction.scale)
-        return Distribution(
-            mean,
-            np.clip(scale + self.corrections[scale // BUCKET], 0, SCALES - 1).astype(np.int32),
-            *prediction.legal,
-        )
+    def corrected(self, d: Distribution) -> Distribution:
+        """Distributions whose means hold the linear part already."""
+        scale = np.clip(d.scale + self.corrections[d.scale // BUCKET], 0, SCALES - 1)
+        return replace(d, scale=scale.astype(np.int32))
 
 
-def plain_distribution(prediction: Prediction) -> Distribution:
-    """The distribution of a phase that is not fitted."""
-    return Distribution(plain_mean(prediction), flat_ints(prediction.scale), *prediction.legal)
+def plain_distribution(part: Part, legal: tuple[int, int]) -> Distribution:
+    """The distributions of a part, as they are without corrections."""
+    return Distribution(flat_ints(part.mean), flat_ints(part.scale), *legal)
 
 
 def is_fitted(prediction: Prediction) -> bool:
@@ -109,20 +104,20 @@ def _around_zero(count: int, scale: int | Ints) -> Distribution:
     return Distribution(np.zeros(count, np.int32), scales, COEFFICIENT_MIN, COEFFICIENT_MAX)
 
 
-def plain_mean(prediction: Prediction) -> Ints:
-    """Means without a linear part."""
-    return _legal_mean(flat_ints(prediction.mean), prediction)
+def plain_mean(prediction: Prediction) -> Tensor:
+    """Means (h, w) without a linear part."""
+    return _legal_mean(prediction.mean, prediction)
 
 
-def moved_mean(prediction: Prediction, regressors: Regressors, coefficients: Ints) -> Ints:
-    """Means with the linear part of these coefficients."""
+def moved_mean(prediction: Prediction, regressors: Regressors, coefficients: Ints) -> Tensor:
+    """Means (h, w) with the linear part of these coefficients."""
     weights = torch.from_numpy(coefficients.astype(np.float32)).to(prediction.mean.device)
     products = regressors.weighted_sum(weights)
     half = 1 << (PRODUCT_BITS - 1)
     shift = ((products + half) * 2.0**-PRODUCT_BITS).floor()
-    return _legal_mean(flat_ints(prediction.mean) + flat_ints(shift), prediction)
+    return _legal_mean(prediction.mean + shift, prediction)
 
 
-def _legal_mean(mean: Ints, prediction: Prediction) -> Ints:
+def _legal_mean(mean: Tensor, prediction: Prediction) -> Tensor:
     low, high = prediction.legal
-    return np.clip(mean, low * SHIFT_UNIT, high * SHIFT_UNIT)
+    return mean.clamp(low * SHIFT_UNIT, high * SHIFT_UNIT)

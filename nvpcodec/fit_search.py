@@ -4,7 +4,7 @@ The sums are sums of integers below 2^53, exact in float64 in any order, and the
 correctly rounded operations only, so that every machine finds the same coefficients.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -37,58 +37,59 @@ MAX_WEIGHT = 255
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A fit, the distributions that it makes, and the bits of both in 1/256 bit, counted on a sample."""
+class LinearPart:
+    """int32 coefficients (n,), the means (h, w) that they make, and the bits of both in 1/256 bit, counted on
+    a sample, as if nothing were refined.
+    """
 
-    fit: Fit
-    distribution: Distribution
+    coefficients: Ints
+    mean: Tensor
     cost: int
 
 
-def find_fit(
+def find_linear_part(
     prediction: Prediction, regressors: Regressors, x: Ints, table: BaseTable, linear_parts: int = 1
-) -> tuple[Fit, Distribution]:
-    """The fit that makes the known values x (n,) cheapest, and the distributions it makes.
+) -> LinearPart:
+    """The linear part that makes the known values x (n,) cheapest.
 
-    Tried are none and so many linear parts, each the least squares that are weighted by what the one before
-    left over.
+    Tried are none and so many, each the least squares that are weighted by what the one before left over.
     """
     stride = -(-len(x) // SAMPLED_PIXELS)
     rows = regressors.sample(stride).cpu().double()
+    scale = flat_ints(prediction.scale)
     without = plain_mean(prediction)
-    left_over = (x * SHIFT_UNIT - without)[::stride].astype(np.int64)
-    nothing = np.zeros(len(regressors), np.int32)
-    candidates = [_candidate(prediction, nothing, without, x, table)]
-    error, scale = left_over, flat_ints(prediction.scale)
+    error = left_over = (x * SHIFT_UNIT - flat_ints(without))[::stride].astype(np.int64)
+    uncorrected = Distribution(flat_ints(without), scale, *prediction.legal)
+    candidates = [
+        LinearPart(np.zeros(len(regressors), np.int32), without, _corrections(uncorrected, x, table)[1])
+    ]
     for _ in range(linear_parts):
         weights = _weights(error, scale[::stride])
         coefficients = _least_squares(rows, left_over << PRODUCT_BITS, weights)
         mean = moved_mean(prediction, regressors, coefficients)
-        candidates.append(_candidate(prediction, coefficients, mean, x, table))
-        error = (x * SHIFT_UNIT - mean)[::stride].astype(np.int64)
-        scale = candidates[-1].distribution.scale
-    best = min(candidates, key=lambda candidate: candidate.cost)
-    return best.fit, best.distribution
+        moved = replace(uncorrected, mean=flat_ints(mean))
+        corrections, cost = _corrections(moved, x, table)
+        cost += int(coefficient_costs(coefficients, table).min())
+        candidates.append(LinearPart(coefficients, mean, cost))
+        error = (x * SHIFT_UNIT - moved.mean)[::stride].astype(np.int64)
+        scale = Fit(coefficients, corrections).corrected(moved).scale
+    return min(candidates, key=lambda candidate: candidate.cost)
 
 
-def _candidate(
-    prediction: Prediction, coefficients: Ints, mean: Ints, x: Ints, table: BaseTable
-) -> Candidate:
-    corrections, cost = _corrections(prediction, mean, x, table)
-    fit = Fit(coefficients, corrections)
-    cost += int(coefficient_costs(coefficients, table).min())
-    return Candidate(fit, fit.corrected(prediction, mean), cost)
+def find_corrections(d: Distribution, x: Ints, table: BaseTable) -> Ints:
+    """The correction of each bucket that makes values x (n,) under d cheapest, counted on a sample."""
+    return _corrections(d, x, table)[0]
 
 
-def _corrections(prediction: Prediction, mean: Ints, x: Ints, table: BaseTable) -> tuple[Ints, int]:
-    """The correction of each bucket that makes the samples cheapest, and what all values then cost."""
+def _corrections(d: Distribution, x: Ints, table: BaseTable) -> tuple[Ints, int]:
+    """Those corrections, and what all values then cost."""
     stride = -(-len(x) // COSTED_PIXELS)
-    scale, mean, x = flat_ints(prediction.scale)[::stride], mean[::stride], x[::stride]
-    bucket = scale // BUCKET
+    d, x = d[::stride], x[::stride]
+    bucket = d.scale // BUCKET
     costs = np.zeros((len(TRIED_CORRECTIONS), BUCKETS), np.int64)
     for i, correction in enumerate(TRIED_CORRECTIONS):
-        d = Distribution(mean, np.clip(scale + correction, 0, SCALES - 1).astype(np.int32), *prediction.legal)
-        costs[i] = np.bincount(bucket, table.costs[table.masses(d, x)], BUCKETS)
+        tried = replace(d, scale=np.clip(d.scale + correction, 0, SCALES - 1).astype(np.int32))
+        costs[i] = np.bincount(bucket, table.costs[table.masses(tried, x)], BUCKETS)
     zero = TRIED_CORRECTIONS.index(0)
     best = costs.argmin(0)
     best[costs[zero] <= costs.min(0)] = zero

@@ -70,3 +70,77 @@ def scale_sizes(height: int, width: int) -> list[tuple[int, int]]:
 def phase_size(phase: int, height: int, width: int) -> tuple[int, int]:
     """Rows and columns of a phase that lie inside a height x width image."""
     return (height + 1 - phase // 2) // 2, (width + 1 - phase % 2) // 2
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """So many rows from `top` and columns from `left` on, a step apart."""
+
+    top: int
+    left: int
+    rows: int
+    columns: int
+    step: int = 2
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Its places in an array that ends with its last ones."""
+        return slice(self.top, None, self.step), slice(self.left, None, self.step)
+
+    def beside(self, down: int, right: int) -> tuple[slice, slice]:
+        """The places so far from the lattice's, at most one, in an array with a margin of one around it."""
+        return (
+            _every(self.top + down + MARGIN, self.rows, self.step),
+            _every(self.left + right + MARGIN, self.columns, self.step),
+        )
+
+
+def _every(first: int, count: int, step: int) -> slice:
+    return slice(first, first + step * (count - 1) + 1, step)
+
+
+MARGIN = 1
+#: First row and column of what each pass over the pixels of a phase codes; no pass sees itself.
+PASSES = ((0, 0), (1, 1), (0, 1), (1, 0))
+
+Offsets = tuple[tuple[int, int], ...]
+EVERYTHING = (slice(None), slice(None))
+HERE: Offsets = ((0, 0),)
+AROUND: Offsets = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1))
+#: Blocks whose pixel of phase 1 lies next to a pixel of phase 2.
+BESIDE: Offsets = ((0, -1), (0, 0), (1, -1), (1, 0))
+
+
+def lattices(height: int, width: int) -> list[tuple[int, Lattice]]:
+    """Number and lattice of each pass over a phase of height x width pixels that has any of them."""
+    cut = [Lattice(top, left, (height - top + 1) // 2, (width - left + 1) // 2) for top, left in PASSES]
+    return [(number, lattice) for number, lattice in enumerate(cut) if lattice.rows and lattice.columns]
+
+
+def known_around(number: int) -> Offsets:
+    """Where the earlier passes have coded pixels, at most one position from those of a pass."""
+    top, left = PASSES[number]
+    return tuple(
+        (down, right) for down, right in AROUND if ((top + down) % 2, (left + right) % 2) in PASSES[:number]
+    )
+
+
+def diagonal_around(phase: int) -> Offsets:
+    """Blocks of the six pixels of phase 3 that are nearest to a pixel of phase 1 or 2."""
+    return tuple((t.down, t.right) for t in (_tap(phase, dy, dx) for dy, dx in _DIAGONALS[phase]))
+
+
+_DIAGONALS = {
+    RIGHT: ((-1, 0), (1, 0), (-1, -2), (-1, 2), (1, -2), (1, 2)),
+    BELOW: ((0, -1), (0, 1), (-2, -1), (2, -1), (-2, 1), (2, 1)),
+}
+
+
+def seen_before(phase: int, plane: int) -> list[tuple[int, int, Offsets]]:
+    """Phase, plane and offsets of all innovations that every pass over a phase and plane sees."""
+    seen = [(phase, earlier, AROUND) for earlier in range(plane)]
+    if phase != DIAGONAL:
+        seen.append((DIAGONAL, plane, diagonal_around(phase)))
+    if phase == BELOW:
+        seen.append((RIGHT, plane, BESIDE))
+    return seen

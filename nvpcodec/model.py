@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from nvpcodec.coupling_layout import COUPLING_SCALES, factored, masks
 from nvpcodec.errors import ModelError
 from nvpcodec.fixedpoint import FLOAT32_EXACT, accumulator_bounds
-from nvpcodec.layout import COUPLINGS, TAPS
+from nvpcodec.layout import COUPLINGS, PASSES, TAPS, known_around, seen_before
 from nvpcodec.tables import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
@@ -72,7 +72,7 @@ class TableSpec:
 @dataclass(frozen=True)
 class PhaseConfig:
     """The phase flow. Scales from `levels - 1` on share their weights; networks see all of them in as many
-    orientations.
+    orientations. Predictions are refined by networks of `refinement_width`, or not at all if it is 0.
     """
 
     levels: int = 3
@@ -81,10 +81,13 @@ class PhaseConfig:
     head_width: int = 32
     handed_width: int = 24
     orientations: int = 1
+    refinement_width: int = 0
 
     def __post_init__(self) -> None:
         if self.orientations not in (1, 2, 4, 8):
             raise ModelError("the orientations of the model are not 1, 2, 4 or 8")
+        if self.refinement_width < 0:
+            raise ModelError("the refinement width of the model is below 0")
 
     def prefix(self, level: int, coupling: int) -> str:
         return f"level{min(level, self.levels - 1)}.coupling{coupling}."
@@ -92,6 +95,10 @@ class PhaseConfig:
     def up(self, level: int) -> str:
         """Name of the layer that takes features from the scale below `level` up to it."""
         return f"level{min(level, self.levels - 1)}.up"
+
+    def refinement(self, level: int, phase: int, plane: int) -> str:
+        """Prefix of the layers that refine what is predicted of one phase and plane."""
+        return f"level{min(level, self.levels - 1)}.phase{phase}.refinement{plane}_"
 
     def layers(self) -> Iterator[LayerSpec]:
         for level in range(self.levels):
@@ -101,6 +108,8 @@ class PhaseConfig:
                 yield from self._network(
                     self.prefix(level, coupling), len(changed), handed, self.blocks[coupling]
                 )
+                if self.refinement_width:
+                    yield from self._refinements(level, changed)
 
     def tables(self) -> Iterator[TableSpec]:
         """It needs none but the base tables."""
@@ -117,6 +126,24 @@ class PhaseConfig:
             known = ((changed * plane, 3),) if plane else ()
             yield LayerSpec(f"{prefix}head{plane}_hidden", ((width, 1), *known), self.head_width, relu=True)
             yield LayerSpec(f"{prefix}head{plane}_out", ((self.head_width, 1),), 2 * changed, zero=True)
+
+    def _refinements(self, level: int, changed: tuple[int, ...]) -> Iterator[LayerSpec]:
+        width = self.refinement_width
+        for phase in changed:
+            for plane in range(PLANES):
+                prefix = self.refinement(level, phase, plane)
+                inputs = ((self.head_width, 1), *refinement_inputs(phase, plane))
+                yield LayerSpec(prefix + "hidden", inputs, width, relu=True)
+                yield LayerSpec(prefix + "out", ((width, 1),), 2, zero=True)
+
+
+def refinement_inputs(phase: int, plane: int) -> tuple[tuple[int, int], ...]:
+    """Channels and kernel of what a refinement sees beside features: innovations that all passes see, if any,
+    and for each pass a constant and what it alone sees.
+    """
+    before = sum(len(offsets) for _, _, offsets in seen_before(phase, plane))
+    passes = tuple((1 + len(known_around(number)), 1) for number in range(len(PASSES)))
+    return ((before, 1), *passes) if before else passes
 
 
 @dataclass(frozen=True)
@@ -255,13 +282,11 @@ def save(model: Model, folder: Path, name: str) -> Path:
 
 
 def _fields(config: Config) -> dict[str, Any]:
-    """What a weights file says of a configuration: a single orientation, which the first models did not know,
-    goes without saying.
+    """What a weights file says of a configuration: a single orientation and no refinement, all that the first
+    models knew, go without saying.
     """
-    fields = asdict(config)
-    if fields.get("orientations") == 1:
-        del fields["orientations"]
-    return fields
+    unsaid = {"orientations": 1, "refinement_width": 0}
+    return {k: v for k, v in asdict(config).items() if k not in unsaid or v != unsaid[k]}
 
 
 def _types(value: object) -> object:

@@ -38,7 +38,9 @@ class CouplingNetwork:
             trunk = self.add(trunk, self.layers[f"block{i}_mix"](hidden))
         return trunk
 
-    def head(self, group: int, features: Tensor, *residuals: Tensor) -> Tensor:
-        """Outputs (B, outputs, h, w) of one group, given the residuals of the groups before it."""
+    def head(self, group: int, features: Tensor, *residuals: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs (B, outputs, h, w) of one group, given the residuals of the groups before it, and the
+        features (B, head width, h, w) that they are read from.
+        """
         hidden = self.layers[f"head{group}_hidden"](features, *residuals)
-        return self.layers[f"head{group}_out"](hidden)
+        return self.layers[f"head{group}_out"](hidden), hidden

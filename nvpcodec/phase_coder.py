@@ -6,6 +6,7 @@ Payload: one byte, the place of the chunks' growth in `recorder.GROWTHS`, then t
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,12 +17,12 @@ from nvpcodec import exact
 from nvpcodec import fit as fitting
 from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import DamagedFileError
-from nvpcodec.fit import flat_ints, is_fitted, plain_distribution
-from nvpcodec.fit_search import find_fit
+from nvpcodec.fit import Fit, flat_ints, is_fitted, plain_distribution, plain_mean
+from nvpcodec.fit_search import find_corrections, find_linear_part
 from nvpcodec.layout import scale_sizes
 from nvpcodec.model import Model, PhaseConfig
 from nvpcodec.options import DEFAULT_EFFORT
-from nvpcodec.phase_flow import PhaseFlow, Prediction
+from nvpcodec.phase_flow import Part, PhaseFlow, Prediction
 from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
@@ -172,14 +173,17 @@ class PhaseCoder:
         def code(prediction: Prediction) -> tuple[Tensor, Tensor]:
             phase, plane = prediction.phase, prediction.plane
             known = scales[prediction.level][0, plane, phase // 2 :: 2, phase % 2 :: 2]
-            with clock.pause("network"):
-                x = flat_ints(known)
-                distribution = self._record(recorder, clock, prediction, x, later)
+            mean, parts = self._record(recorder, clock, prediction, known, later)
+            bits = torch.zeros(known.shape, dtype=torch.float64)
+            for part, distribution, x in parts:
                 if note is not None:
                     note(distribution, x)
                 if costs is not None:
-                    costs(prediction, symbol_bits(self._table, distribution, x))
-            return known, self._on_grid(distribution.mean, prediction)
+                    spent = symbol_bits(self._table, distribution, x)
+                    bits[part.place] = torch.from_numpy(spent).view(part.mean.shape)
+            if costs is not None:
+                costs(prediction, bits.flatten().numpy())
+            return known, mean
 
         with torch.inference_mode(), clock.stage("network"):
             self._flow.walk(height, width, count, scales[-1], code)
@@ -191,35 +195,66 @@ class PhaseCoder:
         coarsest = self._pop_coarsest(stack, planes, scale_sizes(*size)[-1])
 
         def code(prediction: Prediction) -> tuple[Tensor, Tensor]:
-            before = prediction.remaining + later
+            fit, mean = None, plain_mean(prediction)
             if is_fitted(prediction):
                 regressors = prediction.regressors()
+                before = prediction.remaining + later
                 fit = fitting.pop_fit(stack, self._table, len(regressors), before, growth)
-                distribution = fit.apply(prediction, regressors)
-            else:
-                distribution = plain_distribution(prediction)
-            x = pop_symbols(stack, self._table, distribution, before, growth)
-            return self._on_grid(x, prediction), self._on_grid(distribution.mean, prediction)
+                mean = fitting.moved_mean(prediction, regressors, fit.coefficients)
+
+            def values(part: Part) -> Tensor:
+                distribution = plain_distribution(part, prediction.legal)
+                if fit is not None:
+                    distribution = fit.corrected(distribution)
+                x = pop_symbols(stack, self._table, distribution, part.remaining + later, growth)
+                return torch.from_numpy(x).to(self._device).float().view(part.mean.shape)
+
+            return prediction.ask(mean, values), mean
 
         with torch.inference_mode():
             decoded = self._flow.walk(*size, planes, coarsest, code, scale)
         return decoded[0].to(torch.int32).cpu().numpy()
 
     def _record(
-        self, recorder: Recorder, clock: "_Clock", prediction: Prediction, x: Ints, later: int
-    ) -> Distribution:
-        """Record one prediction's values (n,); returns what they are coded under."""
-        before = prediction.remaining + later
-        if is_fitted(prediction):
+        self, recorder: Recorder, clock: "_Clock", prediction: Prediction, known: Tensor, later: int
+    ) -> tuple[Tensor, list[tuple[Part, Distribution, Ints]]]:
+        """Record one prediction's values (h, w); returns the mean that it was asked with, and the
+        distributions and values (n,) of its parts.
+        """
+        linear_part = None
+        with clock.stage("fit"):
+            if is_fitted(prediction):
+                linear_part = find_linear_part(
+                    prediction, prediction.regressors(), flat_ints(known), self._table, self._linear_parts
+                )
+            mean = plain_mean(prediction) if linear_part is None else linear_part.mean
+        parts: list[tuple[Part, Distribution, Ints]] = []
+
+        def values(part: Part) -> Tensor:
+            x = known[part.place]
+            parts.append((part, plain_distribution(part, prediction.legal), flat_ints(x)))
+            return x
+
+        prediction.ask(mean, values)
+        if linear_part is not None:
             with clock.stage("fit"):
-                regressors = prediction.regressors()
-                fit, distribution = find_fit(prediction, regressors, x, self._table, self._linear_parts)
-                fitting.push_fit(recorder, self._table, fit, before)
-        else:
-            distribution = plain_distribution(prediction)
+                fit = Fit(linear_part.coefficients, self._corrections(parts))
+                fitting.push_fit(recorder, self._table, fit, prediction.remaining + later)
+                parts = [(part, fit.corrected(d), x) for part, d, x in parts]
         with clock.stage("distribution"):
-            push_symbols(recorder, self._table, distribution, x, before)
-        return distribution
+            for part, d, x in parts:
+                push_symbols(recorder, self._table, d, x, part.remaining + later)
+        return mean, parts
+
+    def _corrections(self, parts: list[tuple[Part, Distribution, Ints]]) -> Ints:
+        """Corrections for all parts together."""
+        distributions = [d for _, d, _ in parts]
+        together = replace(
+            distributions[0],
+            mean=np.concatenate([d.mean for d in distributions]),
+            scale=np.concatenate([d.scale for d in distributions]),
+        )
+        return find_corrections(together, np.concatenate([x for _, _, x in parts]), self._table)
 
     def _record_coarsest(self, recorder: Recorder, planes: Ints) -> None:
         for values, (low, high) in zip(planes, LEGAL, strict=False):
@@ -228,9 +263,6 @@ class PhaseCoder:
     def _pop_coarsest(self, stack: Stack, planes: int, size: tuple[int, int]) -> Tensor:
         values = [stack.pop(size[0] * size[1], high - low + 1) + low for low, high in LEGAL[:planes]]
         return torch.from_numpy(np.stack(values)).float().view(1, planes, *size).to(self._device)
-
-    def _on_grid(self, values: Ints, prediction: Prediction) -> Tensor:
-        return torch.from_numpy(values).to(self._device).float().view(prediction.mean.shape)
 
 
 def _symbols(shape: tuple[int, ...]) -> int:
@@ -245,15 +277,15 @@ class _Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {"network": 0.0, "fit": 0.0, "distribution": 0.0, "stack": 0.0}
+        self._outer: list[str] = []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
+        self._outer.append(name)
         yield
-        self.seconds[name] += time.perf_counter() - started
-
-    @contextmanager
-    def pause(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[name] -= time.perf_counter() - started
+        self._outer.pop()
+        seconds = time.perf_counter() - started
+        self.seconds[name] += seconds
+        if self._outer:
+            self.seconds[self._outer[-1]] -= seconds

@@ -1,8 +1,8 @@
 """The integer phase flow: scale by scale, phase by phase, plane by plane, where values lie and how surely.
 
-One walk serves both directions. It hands each prediction to a callback and gets the values back: the
-encoder's callback knows them, the decoder's pops them off the stack. So both sides evaluate the same network
-on the same integers in the same order.
+One walk serves both directions. It hands each prediction to a callback, which asks it for parts and answers
+them with values: the encoder's callback knows them, the decoder's pops them off the stack. So both sides
+evaluate the same network on the same integers in the same order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,24 +14,58 @@ from torch import Tensor
 
 from nvpcodec import exact
 from nvpcodec.context import Neighbourhood, table
-from nvpcodec.layout import COUPLINGS, KEPT, RIGHT, phase_size, scale_sizes
+from nvpcodec.layout import (
+    AROUND,
+    BESIDE,
+    COUPLINGS,
+    EVERYTHING,
+    KEPT,
+    RIGHT,
+    lattices,
+    phase_size,
+    scale_sizes,
+)
 from nvpcodec.model import PLANES, PhaseConfig
 from nvpcodec.network import CouplingNetwork, Layer, layers_below
 from nvpcodec.orientation import ORIENTATIONS
 from nvpcodec.phase_view import Look, View
-from nvpcodec.regressors import NEIGHBOURS, Regressors, Source
+from nvpcodec.refinement import Innovations, Refinement
+from nvpcodec.regressors import Regressors, Source
 from nvpcodec.tables import (
+    ACTIVATION_BITS,
     ACTIVITY_FACTOR,
     ACTIVITY_FACTOR_BITS,
+    INNOVATION_FACTOR,
+    INNOVATION_FACTOR_BITS,
+    INNOVATION_MAX,
     LEGAL,
+    REFINEMENT_FACTOR,
+    REFINEMENT_FACTOR_BITS,
     SCALE_INDEX_OF_ACTIVITY,
     SCALE_STEPS_PER_OCTAVE,
     SCALES,
     SHIFT_UNIT,
 )
 
-#: Blocks whose pixel of phase 1 lies next to a pixel of phase 2.
-BESIDE = ((0, -1), (0, 0), (1, -1), (1, 0))
+
+@dataclass(frozen=True)
+class Part:
+    """Pixels of a prediction that are coded at once.
+
+    place:     their rows and columns among those of the prediction
+    mean:      (rows, columns), sixteenths of a pixel step
+    scale:     (rows, columns), index of the base table
+    remaining: samples of the region that are decoded after these
+    """
+
+    place: tuple[slice, slice]
+    remaining: int
+    mean: Tensor = field(repr=False)
+    scale: Tensor = field(repr=False)
+
+
+#: Values (rows, columns) of a part.
+Values = Callable[[Part], Tensor]
 
 
 @dataclass(frozen=True)
@@ -51,13 +85,38 @@ class Prediction:
     mean: Tensor = field(repr=False)
     scale: Tensor = field(repr=False)
     regressors: Callable[[], Regressors] = field(repr=False)
+    refinement: Refinement | None = field(repr=False, default=None)
+
+    def ask(self, mean: Tensor, values: Values) -> Tensor:
+        """Values (h, w), given the legal mean (h, w) with the linear part, part after part."""
+        if self.refinement is None:
+            return values(Part(EVERYTHING, self.remaining, mean, self.scale))
+        x = torch.empty_like(mean)
+        remaining = self.remaining + x.numel()
+        for number, lattice in lattices(*x.shape):
+            remaining -= lattice.rows * lattice.columns
+            middle, scale = mean[lattice.window], self.scale[lattice.window]
+            part = self._refined(self.refinement.outputs(number, lattice)[0], middle, scale)
+            x[lattice.window] = found = values(Part(lattice.window, remaining, *part))
+            self.refinement.note(lattice, _innovations(found * SHIFT_UNIT - middle, scale)[None])
+        return x
+
+    def _refined(self, outputs: Tensor, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and scale (rows, columns) of a pass by its move and log-scale (2, rows, columns)."""
+        low, high = self.legal
+        factor = table(REFINEMENT_FACTOR, outputs.double())[scale.long()]
+        moved = _shifted_right(outputs[0] * factor, REFINEMENT_FACTOR_BITS).to(mean.dtype)
+        steps = _scale_steps(outputs[1])
+        return (mean + moved).clamp_(low * SHIFT_UNIT, high * SHIFT_UNIT), (scale + steps).clamp_(
+            0, SCALES - 1
+        )
 
     @property
     def legal(self) -> tuple[int, int]:
         return LEGAL[self.plane]
 
 
-#: Values (h, w) of a prediction, and the mean in sixteenths that they were coded under.
+#: Values (h, w) of a prediction, and the mean in sixteenths that it was asked with.
 Coder = Callable[[Prediction], tuple[Tensor, Tensor]]
 
 
@@ -88,6 +147,17 @@ class PhaseFlow:
         layers = layers_below(self._layers, self.config.prefix(level, coupling))
         return CouplingNetwork(layers, exact.add, self.config.blocks[coupling])
 
+    def refinement(
+        self, level: int, phase: int, plane: int, features: Tensor, innovations: Innovations
+    ) -> Refinement | None:
+        """The passes over one phase and plane, from features (1, head width, h, w) of its prediction; None if
+        the model has none.
+        """
+        if not self.config.refinement_width:
+            return None
+        layers = layers_below(self._layers, self.config.refinement(level, phase, plane))
+        return Refinement(layers, phase, plane, features, innovations)
+
     def views(self, level: int, grid: tuple[int, int], handed: Sequence[Tensor | None]) -> list[View]:
         """A scale whose squeezed grid is h x w in each orientation, with the features that the coarser scale
         hands on, if there is one.
@@ -116,6 +186,7 @@ class _Level:
         """This scale's planes from the next coarser one's, and each view's features to hand on."""
         views = self.flow.views(self.level, (kept.shape[-2], kept.shape[-1]), handed)
         phases = {KEPT: _all_planes(kept)}
+        innovations = Innovations(kept)
         known = phases
         for coupling, changed in enumerate(COUPLINGS):
             network = self.flow.network(self.level, coupling)
@@ -123,27 +194,36 @@ class _Level:
                 for phase, values in known.items():
                     view.show(phase, values)
             looks = [view.look(coupling, network) for view in views]
-            known = self._changed(looks, changed, phases[KEPT])
+            known = self._changed(looks, changed, phases[KEPT], innovations)
             phases |= known
         return self._join(phases), [view.handed for view in views]
 
-    def _changed(self, looks: list[Look], changed: tuple[int, ...], kept: Tensor) -> dict[int, Tensor]:
+    def _changed(
+        self, looks: list[Look], changed: tuple[int, ...], kept: Tensor, innovations: Innovations
+    ) -> dict[int, Tensor]:
         """Values of the changed phases, plane after plane; outside the image they repeat the kept phase."""
         values = {phase: kept.clone() for phase in changed}
         for plane in range(self.planes):
-            outputs = _mean([look.outputs(plane) for look in looks])
-            innovations: list[Tensor] = []
+            said = [look.outputs(plane) for look in looks]
+            outputs, features = _mean([outputs for outputs, _ in said]), said[0][1]
+            left_over: list[Tensor] = []
             for phase in changed:
                 height, width = phase_size(phase, *self.size)
                 if height and width:
-                    shift, log_scale = outputs[phase]
+                    refinement = self.flow.refinement(self.level, phase, plane, features, innovations)
                     prediction = self._prediction(
-                        phase, plane, looks[0].around(phase), shift, log_scale, values[phase], innovations
+                        phase,
+                        plane,
+                        looks[0].around(phase),
+                        outputs[phase],
+                        refinement,
+                        values[phase],
+                        left_over,
                     )
                     x, mean = self.code(prediction)
                     values[phase][0, plane, :height, :width] = x
                     if phase == RIGHT:
-                        innovations.append(_on_grid(((x * SHIFT_UNIT - mean) / 4).floor(), kept.shape[-2:]))
+                        left_over.append(_on_grid(((x * SHIFT_UNIT - mean) / 4).floor(), kept.shape[-2:]))
             if plane + 1 < self.planes:
                 for look in looks:
                     look.note(plane, values)
@@ -154,26 +234,25 @@ class _Level:
         phase: int,
         plane: int,
         around: Neighbourhood,
-        shift: Tensor,
-        log_scale: Tensor,
+        outputs: Tensor,
+        refinement: Refinement | None,
         values: Tensor,
-        innovations: list[Tensor],
+        left_over: list[Tensor],
     ) -> Prediction:
+        """That of one phase and plane; `left_over` is what its mean left of phase 1, in quarter steps."""
         height, width = phase_size(phase, *self.size)
         inside = (..., slice(height), slice(width))
+        shift, log_scale = outputs[inside]
         activity = around.activity[0, plane][inside]
-        half = 1 << (ACTIVITY_FACTOR_BITS - 1)
-        moved = (
-            (shift[inside] * table(ACTIVITY_FACTOR, shift)[activity] + half) / (1 << ACTIVITY_FACTOR_BITS)
-        ).floor()
-        steps = ((log_scale[inside] * SCALE_STEPS_PER_OCTAVE + 16) / 32).floor()
+        moved = _shifted_right(shift * table(ACTIVITY_FACTOR, shift)[activity], ACTIVITY_FACTOR_BITS)
+        steps = _scale_steps(log_scale)
         self.remaining -= height * width
 
         def regressors() -> Regressors:
             earlier = values[0, :plane] * 4 - around.base4[0, :plane]
             differences = around.differences[0, :, : self.planes].flatten(0, 1)
-            sources = [Source(differences), Source(earlier, NEIGHBOURS)]
-            sources += [Source(innovation[None], BESIDE) for innovation in innovations]
+            sources = [Source(differences), Source(earlier, AROUND)]
+            sources += [Source(x[None], BESIDE) for x in left_over]
             return Regressors(sources, (height, width))
 
         return Prediction(
@@ -184,6 +263,7 @@ class _Level:
             mean=around.base4[0, plane][inside] * 4 + moved,
             scale=(table(SCALE_INDEX_OF_ACTIVITY, shift)[activity] + steps).clamp_(0, SCALES - 1),
             regressors=regressors,
+            refinement=refinement,
         )
 
     def _join(self, phases: dict[int, Tensor]) -> Tensor:
@@ -193,6 +273,23 @@ class _Level:
             inside = x[..., phase // 2 :: 2, phase % 2 :: 2]
             inside.copy_(values[:, : self.planes, : inside.shape[-2], : inside.shape[-1]])
         return x
+
+
+def _shifted_right(x: Tensor, bits: int) -> Tensor:
+    """x / 2^bits, rounded to the nearest integer, halves up."""
+    return ((x + (1 << (bits - 1))) / (1 << bits)).floor()
+
+
+def _scale_steps(log_scale: Tensor) -> Tensor:
+    """Scale indices that an activation stands for."""
+    return _shifted_right(log_scale * SCALE_STEPS_PER_OCTAVE, ACTIVATION_BITS)
+
+
+def _innovations(errors: Tensor, scale: Tensor) -> Tensor:
+    """Errors in sixteenths of a pixel step, in sixteenths of their scales. The products need float64."""
+    factor = table(INNOVATION_FACTOR, errors.double())[scale.long()]
+    found = _shifted_right(errors * factor, INNOVATION_FACTOR_BITS)
+    return found.clamp_(-INNOVATION_MAX, INNOVATION_MAX).to(errors.dtype)
 
 
 def _mean(outputs: list[dict[int, Tensor]]) -> dict[int, Tensor]:

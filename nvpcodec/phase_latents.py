@@ -20,10 +20,10 @@ from torch import Tensor
 from nvpcodec import colour, exact, quantiles
 from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import InputError
-from nvpcodec.fit import plain_distribution
+from nvpcodec.fit import plain_distribution, plain_mean
 from nvpcodec.layout import scale_sizes
 from nvpcodec.model import PLANES, Model, PhaseConfig
-from nvpcodec.phase_flow import PhaseFlow, Prediction
+from nvpcodec.phase_flow import Part, PhaseFlow, Prediction
 from nvpcodec.quantiles import Fractions, Words
 from nvpcodec.stack import Ints
 from nvpcodec.tables import SCALES
@@ -100,9 +100,13 @@ class PhaseLatents:
         """Ask `code` for the values of each prediction, by their window in the planes (P, H, W)."""
 
         def answer(prediction: Prediction) -> tuple[Tensor, Tensor]:
-            distribution = plain_distribution(prediction)
-            x = code(_window(prediction), distribution)
-            return self._tensor(x), self._tensor(distribution.mean).view(prediction.mean.shape)
+            def values(part: Part) -> Tensor:
+                return self._tensor(
+                    code(_window(prediction, part), plain_distribution(part, prediction.legal))
+                )
+
+            mean = plain_mean(prediction)
+            return prediction.ask(mean, values), mean
 
         count, height, width = planes.shape
         with torch.inference_mode():
@@ -118,8 +122,11 @@ def _coarsest(planes: Any) -> Any:
     return planes[:, ::step, ::step]
 
 
-def _window(prediction: Prediction) -> tuple[int, slice, slice]:
-    """Where the samples of a prediction lie in the planes."""
+def _window(prediction: Prediction, part: Part) -> tuple[int, slice, slice]:
+    """Where the samples of a part lie in the planes."""
     step = 1 << prediction.level
-    down, right = divmod(prediction.phase, 2)
-    return prediction.plane, slice(down * step, None, 2 * step), slice(right * step, None, 2 * step)
+    rows, columns = (
+        slice(step * (corner + 2 * (every.start or 0)), None, 2 * step * (every.step or 1))
+        for corner, every in zip(divmod(prediction.phase, 2), part.place, strict=True)
+    )
+    return prediction.plane, rows, columns

@@ -60,12 +60,16 @@ class Look:
         """Surroundings of a phase, on the turned grid."""
         return self._surroundings[self._orientation.phase(phase)]
 
-    def outputs(self, plane: int) -> dict[int, Tensor]:
-        """For each phase that the coupling changes, shift and log-scale (2, h, w) of a plane."""
+    def outputs(self, plane: int) -> tuple[dict[int, Tensor], Tensor]:
+        """For each phase that the coupling changes, shift and log-scale (2, h, w) of a plane; and the turned
+        features (1, head width, h, w) that they are read from.
+        """
         known = [torch.stack(self._residuals, 2).flatten(1, 2)] if self._residuals else []
-        turned = torch.stack(self._network.head(plane, self._features, *known)[0].chunk(2))
+        outputs, features = self._network.head(plane, self._features, *known)
+        turned = torch.stack(outputs[0].chunk(2))
         places = {self._orientation.phase(p): i for i, p in enumerate(self._surroundings)}
-        return {phase: self._orientation.turn_back(turned[:, i], phase) for phase, i in places.items()}
+        said = {phase: self._orientation.turn_back(turned[:, i], phase) for phase, i in places.items()}
+        return said, features
 
     def note(self, plane: int, values: dict[int, Tensor]) -> None:
         """A plane's values are known: it is that plane of (1, 3, h, w), for each phase."""

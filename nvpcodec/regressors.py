@@ -9,9 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-HERE = ((0, 0),)
-NEIGHBOURS = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1))
-MARGIN = 1
+from nvpcodec.layout import HERE, MARGIN, Offsets
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Source:
     """
 
     planes: Tensor
-    offsets: Sequence[tuple[int, int]] = HERE
+    offsets: Offsets = HERE
 
 
 class Regressors:

@@ -40,6 +40,27 @@ SCALE_MIN_LOG2 = -5
 #: The scale that a network starts from: half the activity, 2^(m/2 - 3) pixel steps.
 SCALE_INDEX_OF_ACTIVITY = tuple(12 + 3 * m for m in range(ACTIVITIES))
 
+#: An innovation counts in sixteenths of a scale.
+INNOVATION_UNIT = 16
+INNOVATION_MAX = 12 * INNOVATION_UNIT
+#: 2^(16 - i/6), rounded: an error in sixteenths times this, shifted right by 11, is an innovation.
+INNOVATION_FACTOR = (
+    65536, 58386, 52016, 46341, 41285, 36781, 32768, 29193, 26008, 23170, 20643, 18390, 16384, 14596, 13004,
+    11585, 10321, 9195, 8192, 7298, 6502, 5793, 5161, 4598, 4096, 3649, 3251, 2896, 2580, 2299, 2048, 1825,
+    1625, 1448, 1290, 1149, 1024, 912, 813, 724, 645, 575, 512, 456, 406, 362, 323, 287, 256, 228, 203, 181,
+    161, 144, 128, 114, 102, 91, 81, 72, 64, 57, 51, 45, 40, 36, 32, 29, 25, 23, 20, 18,
+)  # fmt: skip
+INNOVATION_FACTOR_BITS = 11
+#: 2^(6 + i/6), rounded: an activation times this, shifted right by 12, is so many scales in sixteenths.
+REFINEMENT_FACTOR = (
+    64, 72, 81, 91, 102, 114, 128, 144, 161, 181, 203, 228, 256, 287, 323, 362, 406, 456, 512, 575, 645, 724,
+    813, 912, 1024, 1149, 1290, 1448, 1625, 1825, 2048, 2299, 2580, 2896, 3251, 3649, 4096, 4598, 5161, 5793,
+    6502, 7298, 8192, 9195, 10321, 11585, 13004, 14596, 16384, 18390, 20643, 23170, 26008, 29193, 32768,
+    36781, 41285, 46341, 52016, 58386, 65536, 73562, 82570, 92682, 104032, 116772, 131072, 147123, 165140,
+    185364, 208064, 233544,
+)  # fmt: skip
+REFINEMENT_FACTOR_BITS = 12
+
 #: Masses are multiples of 2^-16.
 MASS_BITS = 16
 MASS_TOTAL = 1 << MASS_BITS

@@ -1,10 +1,11 @@
-"""A small integer model of random weights: quick, and its shifts and scales really vary."""
+"""Small integer models of random weights: quick, and their shifts and scales really vary."""
 
 from __future__ import annotations
 
 import atexit
 import shutil
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,19 @@ from nvpcodec.options import Options
 from nvpcodec.train.base_table import base_table, logistic
 
 CONFIG = PhaseConfig(levels=2, width=8, blocks=(1, 1), head_width=8, handed_width=4)
+REFINED = replace(CONFIG, refinement_width=6)
 
 
-def random_tensors() -> dict[str, NDArray[Any]]:
-    """Tensors of `CONFIG`, a copy of one's own; the last layer of each head is damped."""
-    return {name: tensor.copy() for name, tensor in _tensors().items()}
+def random_tensors(config: PhaseConfig = CONFIG) -> dict[str, NDArray[Any]]:
+    """Tensors of `config`, a copy of one's own; the last layer of each head is damped."""
+    return {name: tensor.copy() for name, tensor in _tensors(config).items()}
 
 
 @cache
-def _tensors() -> dict[str, NDArray[Any]]:
+def _tensors(config: PhaseConfig) -> dict[str, NDArray[Any]]:
     generator = np.random.default_rng(5)
     tensors: dict[str, NDArray[Any]] = {"base": base_table(logistic)}
-    for spec in CONFIG.layers():
+    for spec in config.layers():
         fan_in = sum(channels * size**2 for channels, size in spec.inputs)
         for i, (channels, size) in enumerate(spec.inputs):
             shape = (spec.outputs, channels, size, size)
@@ -40,8 +42,8 @@ def _tensors() -> dict[str, NDArray[Any]]:
 
 
 @cache
-def small_model() -> Model:
-    return Model("phase", CONFIG, random_tensors())
+def small_model(config: PhaseConfig = CONFIG) -> Model:
+    return Model("phase", config, random_tensors(config))
 
 
 @cache

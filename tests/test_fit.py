@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nvpcodec.distribution import BaseTable
+from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.fit import (
     BUCKETS,
@@ -16,7 +16,9 @@ from nvpcodec.fit import (
     MAX_COEFFICIENT_SUM,
     REGRESSOR_MAGNITUDE,
     Fit,
+    flat_ints,
     is_fitted,
+    moved_mean,
     pop_fit,
     push_fit,
 )
@@ -33,6 +35,12 @@ TABLE = BaseTable(base_table(logistic))
 def laid_out(rows: NDArray[np.int64]) -> Regressors:
     """Regressors that are the planes of one source."""
     return Regressors([Source(torch.from_numpy(rows).float())], rows.shape[1:])
+
+
+def applied(fit: Fit, p: Prediction, regressors: Regressors) -> Distribution:
+    """The distributions that a fit makes of a prediction."""
+    mean = moved_mean(p, regressors, fit.coefficients)
+    return fit.corrected(Distribution(flat_ints(mean), flat_ints(p.scale), *p.legal))
 
 
 def prediction(mean: NDArray[np.int64], scale: NDArray[np.int64], regressors: Regressors) -> Prediction:
@@ -56,7 +64,7 @@ def test_the_mean_is_what_integers_give() -> None:
     regressors = laid_out(rows)
     p = prediction(mean, np.full((70, 60), 30), regressors)
     corrections = generator.integers(-8, 8, BUCKETS).astype(np.int32)
-    got = Fit(coefficients, corrections).apply(p, regressors)
+    got = applied(Fit(coefficients, corrections), p, regressors)
     products = np.tensordot(coefficients.astype(np.int64), rows, 1)
     expected = np.clip(mean + ((products + 32) >> 6), -255 * 16, 255 * 16)
     assert np.array_equal(got.mean, expected.reshape(-1))
@@ -80,7 +88,7 @@ def test_corrected_scales_stay_in_the_table() -> None:
     regressors = laid_out(np.zeros((1, 8, 9), np.int64))
     p = prediction(np.zeros((8, 9), np.int64), scale, regressors)
     for correction in (-8, 7):
-        d = Fit(np.zeros(1, np.int32), np.full(BUCKETS, correction, np.int32)).apply(p, regressors)
+        d = applied(Fit(np.zeros(1, np.int32), np.full(BUCKETS, correction, np.int32)), p, regressors)
         assert d.scale.tolist() == np.clip(scale.reshape(-1) + correction, 0, SCALES - 1).tolist()
 
 

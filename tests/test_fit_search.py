@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nvpcodec import fit_search
-from nvpcodec.fit import MAX_COEFFICIENT_SUM, PRODUCT_BITS, REGRESSOR_MAGNITUDE, plain_distribution
-from nvpcodec.fit_search import MAX_WEIGHT, SAMPLED_PIXELS, find_fit
+from nvpcodec.distribution import Distribution
+from nvpcodec.fit import MAX_COEFFICIENT_SUM, PRODUCT_BITS, REGRESSOR_MAGNITUDE, Fit, flat_ints
+from nvpcodec.fit_search import MAX_WEIGHT, SAMPLED_PIXELS, find_corrections, find_linear_part
 from nvpcodec.phase_flow import Prediction
 from nvpcodec.regressors import Regressors
 from nvpcodec.stack import Ints
 from nvpcodec.tables import SCALES
-from tests.test_fit import TABLE, laid_out, prediction
+from tests.test_fit import TABLE, applied, laid_out, prediction
 
 
 def scene(
@@ -34,28 +35,39 @@ def scene(
     return prediction(mean, np.full(size, 30), regressors), regressors, x.reshape(-1)
 
 
+def find_fit(
+    p: Prediction, regressors: Regressors, x: Ints, linear_parts: int = 1
+) -> tuple[Fit, Distribution]:
+    """The fit for x (n,), as an encoder without refinement finds it, and what it makes of the prediction."""
+    found = find_linear_part(p, regressors, x, TABLE, linear_parts)
+    distribution = Distribution(flat_ints(found.mean), flat_ints(p.scale), *p.legal)
+    fit = Fit(found.coefficients, find_corrections(distribution, x, TABLE))
+    return fit, fit.corrected(distribution)
+
+
 def test_coefficients_are_recovered() -> None:
     wanted = [40, -25, 0, 90, 7]
     p, regressors, x = scene(wanted, grain=0.5)
-    found = find_fit(p, regressors, x, TABLE)[0].coefficients
+    found = find_fit(p, regressors, x)[0].coefficients
     assert np.abs(found - wanted).max() <= 2
 
 
 def test_a_fit_makes_the_file_smaller() -> None:
     p, regressors, x = scene([40, -25, 0, 90, 7], grain=0.5)
-    fit, fitted = find_fit(p, regressors, x, TABLE)
-    applied = fit.apply(p, regressors)
-    assert np.array_equal(fitted.mean, applied.mean)
-    assert np.array_equal(fitted.scale, applied.scale)
+    fit, fitted = find_fit(p, regressors, x)
+    decoded = applied(fit, p, regressors)
+    assert np.array_equal(fitted.mean, decoded.mean)
+    assert np.array_equal(fitted.scale, decoded.scale)
     cost = int(TABLE.costs[TABLE.masses(fitted, x)].sum())
-    assert cost < 0.5 * int(TABLE.costs[TABLE.masses(plain_distribution(p), x)].sum())
+    without = Distribution(flat_ints(p.mean), flat_ints(p.scale), *p.legal)
+    assert cost < 0.5 * int(TABLE.costs[TABLE.masses(without, x)].sum())
 
 
 def test_scales_are_corrected_toward_the_errors() -> None:
     wide, regressors, x = scene([0, 0], grain=8)
-    assert find_fit(wide, regressors, x, TABLE)[0].corrections[30 // 6] > 0
+    assert find_fit(wide, regressors, x)[0].corrections[30 // 6] > 0
     narrow, regressors, x = scene([0, 0], grain=0.1)
-    assert find_fit(narrow, regressors, x, TABLE)[0].corrections[30 // 6] < 0
+    assert find_fit(narrow, regressors, x)[0].corrections[30 // 6] < 0
 
 
 def test_threads_do_not_change_a_fit() -> None:
@@ -65,7 +77,7 @@ def test_threads_do_not_change_a_fit() -> None:
         fits = []
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            fits.append(find_fit(p, regressors, x, TABLE)[0])
+            fits.append(find_fit(p, regressors, x)[0])
     finally:
         torch.set_num_threads(before)
     assert np.array_equal(fits[0].coefficients, fits[1].coefficients)
@@ -104,7 +116,7 @@ def test_a_mean_far_out_keeps_the_sums_exact(monkeypatch: pytest.MonkeyPatch) ->
     for mean, value in ((16 * 255 + 65536, -255), (-16 * 255 - 65536, 255)):
         nothing = laid_out(np.zeros((1, *size), np.int64))
         p = prediction(np.full(size, mean), np.full(size, 30), nothing)
-        find_fit(p, nothing, np.full(64 * 64, value, np.int32), TABLE)
+        find_fit(p, nothing, np.full(64 * 64, value, np.int32))
     assert max(int(np.abs(t).max()) for t in targets) <= 16 * 510 << PRODUCT_BITS
 
 
@@ -170,7 +182,7 @@ def test_an_encoder_never_makes_what_a_decoder_refuses() -> None:
 def test_small_gains_are_not_worth_their_coefficients() -> None:
     """Values that follow nothing: a linear part would only cost bits."""
     p, regressors, x = scene([0, 0, 0, 0, 0, 0], grain=3, size=(64, 64))
-    fit, _ = find_fit(p, regressors, x, TABLE)
+    fit, _ = find_fit(p, regressors, x)
     assert not fit.coefficients.any()
 
 
@@ -180,7 +192,7 @@ def test_reweighting_is_kept_only_where_it_helps() -> None:
     x[::7] = np.clip(x[::7] + 60, -255, 255)
     costs = []
     for linear_parts in (1, 2, 3):
-        fit, d = find_fit(p, regressors, x, TABLE, linear_parts)
+        fit, d = find_fit(p, regressors, x, linear_parts)
         costs.append(int(TABLE.costs[TABLE.masses(d, x)].sum()))
         assert np.abs(fit.coefficients - [40, -25, 0, 90, 7]).max() < 30
     assert costs[1] < costs[0]

@@ -10,16 +10,17 @@ import torch
 
 from nvpcodec.distribution import Distribution
 from nvpcodec.errors import DamagedFileError
+from nvpcodec.model import PhaseConfig
 from nvpcodec.phase_coder import PhaseCoder, phase_coder
 from nvpcodec.recorder import GROWTHS
 from nvpcodec.stack import Ints
 from nvpcodec.tables import LEGAL
-from tests.models import small_model
+from tests.models import CONFIG, REFINED, small_model
 
 
 @cache
-def coder() -> PhaseCoder:
-    return phase_coder(small_model(), torch.device("cpu"))
+def coder(config: PhaseConfig = CONFIG) -> PhaseCoder:
+    return phase_coder(small_model(config), torch.device("cpu"))
 
 
 def waves(count: int, height: int, width: int) -> Ints:
@@ -30,21 +31,23 @@ def waves(count: int, height: int, width: int) -> Ints:
     return planes
 
 
+@pytest.mark.parametrize("config", [CONFIG, REFINED], ids=["plain", "refined"])
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (1, 40), (40, 1), (17, 30), (130, 132)])
-def test_planes_come_back(count: int, size: tuple[int, int]) -> None:
+def test_planes_come_back(config: PhaseConfig, count: int, size: tuple[int, int]) -> None:
     planes = waves(count, *size)
-    payload, accounts = coder().encode(planes)
-    assert np.array_equal(coder().decode(payload, count, *size), planes)
+    payload, accounts = coder(config).encode(planes)
+    assert np.array_equal(coder(config).decode(payload, count, *size), planes)
     assert payload[0] < len(GROWTHS)
     assert 8 * len(payload) == accounts.stack_bits + accounts.side_bits
 
 
-def test_extreme_values_come_back() -> None:
+@pytest.mark.parametrize("config", [CONFIG, REFINED], ids=["plain", "refined"])
+def test_extreme_values_come_back(config: PhaseConfig) -> None:
     generator = np.random.default_rng(2)
     planes = np.stack([generator.choice(ends, (131, 129)) for ends in LEGAL]).astype(np.int32)
-    payload, _ = coder().encode(planes)
-    assert np.array_equal(coder().decode(payload, 3, 131, 129), planes)
+    payload, _ = coder(config).encode(planes)
+    assert np.array_equal(coder(config).decode(payload, 3, 131, 129), planes)
 
 
 def test_accounts_are_true() -> None:

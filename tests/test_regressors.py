@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from nvpcodec.regressors import NEIGHBOURS, Regressors, Source
+from nvpcodec.layout import AROUND
+from nvpcodec.regressors import Regressors, Source
 
 SIZE = (5, 7)
 
@@ -18,7 +19,7 @@ def regressors(size: tuple[int, int] = SIZE) -> tuple[Regressors, torch.Tensor, 
         torch.from_numpy(generator.integers(-2040, 2041, (n, size[0] + 1, size[1] + 1))).float()
         for n in (2, 1)
     )
-    return Regressors([Source(plain), Source(around, NEIGHBOURS)], size), plain, around
+    return Regressors([Source(plain), Source(around, AROUND)], size), plain, around
 
 
 def test_rows_are_the_windows() -> None:
@@ -48,6 +49,6 @@ def test_weighted_sums_are_exact(size: tuple[int, int]) -> None:
 
 
 def test_a_source_without_planes_has_no_rows() -> None:
-    found = Regressors([Source(torch.zeros(0, *SIZE), NEIGHBOURS)], SIZE)
+    found = Regressors([Source(torch.zeros(0, *SIZE), AROUND)], SIZE)
     assert len(found) == 0
     assert not found.weighted_sum(torch.zeros(0)).any()

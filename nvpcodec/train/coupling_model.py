@@ -119,7 +119,7 @@ class CouplingModel(nn.Module):
         coarse, fine = self.inputs(kept)
         linear = network.layers["linear"](coarse)
         trunk = network.features(coarse, fine)
-        shift, raw = network.head(0, trunk).to(kept.dtype).chunk(2, 1)
+        shift, raw = network.head(0, trunk)[0].to(kept.dtype).chunk(2, 1)
         return linear / LINEAR_SHIFT + shift / FINE_SHIFT, self.bound(scale, coupling) * torch.tanh(raw)
 
     def inputs(self, kept: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,8 @@ mass of each pixel step under it.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +18,19 @@ from nvpcodec.flow.bases import logistic_log_mass
 from nvpcodec.flow.elementwise import Affine
 from nvpcodec.flow.layer import per_item
 from nvpcodec.flow.squeeze import unsqueeze
-from nvpcodec.layout import COUPLINGS, KEPT, PHASES, scale_sizes
+from nvpcodec.layout import COUPLINGS, EVERYTHING, KEPT, PHASES, Lattice, lattices, scale_sizes
 from nvpcodec.model import PLANES, PhaseConfig
-from nvpcodec.network import CouplingNetwork, layers_below
-from nvpcodec.tables import ACTIVATION_UNIT, LEGAL, SCALE_MIN_LOG2, SCALE_STEPS_PER_OCTAVE, SCALES
+from nvpcodec.network import CouplingNetwork, Layer, layers_below
+from nvpcodec.refinement import Innovations, Refinement
+from nvpcodec.tables import (
+    ACTIVATION_UNIT,
+    INNOVATION_MAX,
+    INNOVATION_UNIT,
+    LEGAL,
+    SCALE_MIN_LOG2,
+    SCALE_STEPS_PER_OCTAVE,
+    SCALES,
+)
 from nvpcodec.train.layers import Conv, add, build_layers, find_layer, key
 
 SCALE_MAX_LOG2 = SCALE_MIN_LOG2 + (SCALES - 1) / SCALE_STEPS_PER_OCTAVE
@@ -29,22 +38,50 @@ SCALE_MAX_LOG2 = SCALE_MIN_LOG2 + (SCALES - 1) / SCALE_STEPS_PER_OCTAVE
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the network places one plane of the phases that a coupling changes: all tensors (B, changed, h,
-    w).
+    """Where the network places pixels of one plane of a phase: all tensors (B, rows, columns).
+
+    place: their rows and columns among those of the phase
     """
 
     level: int
-    coupling: int
+    phase: int
     plane: int
+    place: tuple[slice, slice]
     mean: Tensor
     log2_scale: Tensor
+
+    def pixels(self, planes: Tensor) -> Tensor:
+        """These pixels of planes (B, 3, H, W) of the scale."""
+        phase = planes[:, self.plane, self.phase // 2 :: 2, self.phase % 2 :: 2]
+        return phase[(..., *self.place)]
+
+    def part(self, place: tuple[slice, slice]) -> "Placement":
+        """That of some rows and columns of a whole phase."""
+        window = (..., *place)
+        return replace(self, place=place, mean=self.mean[window], log2_scale=self.log2_scale[window])
+
+    def innovations(self, x: Tensor) -> Tensor:
+        """By how much values miss the means, as a refinement sees it. No gradient goes back from there, which
+        saves time.
+        """
+        missed = (x - self.mean) * torch.exp2(-self.log2_scale) * INNOVATION_UNIT
+        return missed.clamp(-INNOVATION_MAX, INNOVATION_MAX).detach()
+
+    def refined(self, outputs: Tensor) -> "Placement":
+        """Moved and widened by move and log-scale (B, 2, rows, columns)."""
+        move, wider = outputs.unbind(1)
+        return replace(
+            self,
+            mean=(self.mean + move * torch.exp2(self.log2_scale)).clamp(*LEGAL[self.plane]),
+            log2_scale=(self.log2_scale + wider).clamp(SCALE_MIN_LOG2, SCALE_MAX_LOG2),
+        )
 
     def standardising(self) -> Affine:
         """The coupling's map of values to latents."""
         return Affine(-self.mean, -math.log(2) * self.log2_scale)
 
 
-#: Values (B, changed, h, w) of a placement.
+#: Values (B, rows, columns) of a placement.
 Values = Callable[[Placement], Tensor]
 
 
@@ -70,12 +107,12 @@ class PhaseModel(nn.Module):
         nats = [[planes.new_zeros(len(planes)) for _ in range(PLANES)] for _ in pyramid[1:]]
 
         def score(at: Placement) -> Tensor:
-            x = _changed(pyramid[at.level], at)
+            x = at.pixels(pyramid[at.level])
             masses = log_mass(x, at.mean, at.log2_scale, *LEGAL[at.plane])
-            nats[at.level][at.plane] = nats[at.level][at.plane] - masses.sum((1, 2, 3))
+            nats[at.level][at.plane] = nats[at.level][at.plane] - masses.sum((1, 2))
             return x
 
-        self.walk(pyramid[-1], len(pyramid) - 1, score)
+        self.walk(pyramid[-1], len(pyramid) - 1, score, pyramid)
         return torch.stack([torch.stack(level) for level in nats])
 
     def log_prob(self, planes: Tensor) -> Tensor:
@@ -94,26 +131,37 @@ class PhaseModel(nn.Module):
 
         def standardise(at: Placement) -> Tensor:
             nonlocal log_det
-            x = _changed(pyramid[at.level], at)
+            x = at.pixels(pyramid[at.level])
             z, log_derivative = at.standardising().forward(x)
             found.append(z)
             log_det = log_det + per_item(log_derivative)
             return x
 
-        self.walk(pyramid[-1], len(pyramid) - 1, standardise)
+        self.walk(pyramid[-1], len(pyramid) - 1, standardise, pyramid)
         return pyramid[-1], found, log_det
 
     def inverse(self, coarsest: Tensor, latents: list[Tensor]) -> Tensor:
         """Planes (B, 3, H, W) of what `latents` found."""
         following = iter(latents)
-        levels = len(latents) // (PLANES * len(COUPLINGS))
-        return self.walk(coarsest, levels, lambda at: at.standardising().inverse(next(following))[0])
+        present: dict[tuple[int, int, int], Tensor] = {}
 
-    def walk(self, coarsest: Tensor, levels: int, values: Values) -> Tensor:
-        """Planes of the finest scale, each value asked of `values` in coding order."""
+        def restore(at: Placement) -> Tensor:
+            index = at.level, at.phase, at.plane
+            if index not in present:
+                present[index] = next(following)
+            return at.standardising().inverse(present[index][(..., *at.place)])[0]
+
+        return self.walk(coarsest, len(latents) // (PLANES * (PHASES - 1)), restore)
+
+    def walk(
+        self, coarsest: Tensor, levels: int, values: Values, pyramid: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """Planes of the finest scale, each value asked of `values` in coding order: pass after pass, or whole
+        phases where the planes of all scales are known from the start.
+        """
         x, handed = coarsest, None
         for level in reversed(range(levels)):
-            x, handed = self._level(level, x, handed, values)
+            x, handed = self._level(level, x, handed, values, pyramid[level] if pyramid else None)
         return x
 
     def layer(self, name: str) -> Conv:
@@ -123,6 +171,9 @@ class PhaseModel(nn.Module):
         layers = layers_below(dict(self.layers.items()), key(self.config.prefix(level, coupling)))
         return CouplingNetwork(layers, add, self.config.blocks[coupling])
 
+    def refinement(self, level: int, phase: int, plane: int) -> dict[str, Layer]:
+        return layers_below(dict(self.layers.items()), key(self.config.refinement(level, phase, plane)))
+
     def _pyramid(self, planes: Tensor) -> list[Tensor]:
         scales = [planes]
         for _ in scale_sizes(*planes.shape[-2:])[1 : self.scales + 1]:
@@ -130,18 +181,20 @@ class PhaseModel(nn.Module):
         return scales
 
     def _level(
-        self, level: int, kept: Tensor, handed: Tensor | None, values: Values
+        self, level: int, kept: Tensor, handed: Tensor | None, values: Values, known: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Planes of one scale from the next coarser one's, and the features to hand on."""
         phases = {KEPT: kept}
         padded = {KEPT: pad_phase(kept)}
         features = None if handed is None else F.pixel_shuffle(self.layer(self.config.up(level))(handed), 2)
+        innovations = Innovations(kept)
         for coupling, changed in enumerate(COUPLINGS):
             surroundings = [neighbourhood(phase, padded) for phase in changed]
             network = self.network(level, coupling)
-            context = self._cast(context_inputs(surroundings) / ACTIVATION_UNIT)
-            features = network.features(context, None if features is None else self._cast(features))
-            x = self._values(level, coupling, network, features, surroundings, values)
+            context = self.cast(context_inputs(surroundings))
+            features = network.features(context, features)
+            step = _Step(self, level, coupling, network, features, surroundings, innovations, values, known)
+            x = step.run()
             for i, phase in enumerate(changed):
                 phases[phase] = x[:, :, i]
                 padded[phase] = pad_phase(phases[phase])
@@ -149,41 +202,68 @@ class PhaseModel(nn.Module):
             raise ValueError("a scale needs a coupling")
         return _join(phases), features
 
-    def _values(
-        self,
-        level: int,
-        coupling: int,
-        network: CouplingNetwork,
-        features: Tensor,
-        surroundings: list[Neighbourhood],
-        values: Values,
-    ) -> Tensor:
-        """Values (B, 3, changed, h, w) of the changed phases, plane after plane."""
+    def cast(self, x: Tensor) -> Tensor:
+        """Inputs in integer units as the layers want them."""
+        return (x / ACTIVATION_UNIT).to(self.dtype, memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One coupling of one scale, plane after plane."""
+
+    model: PhaseModel
+    level: int
+    coupling: int
+    network: CouplingNetwork
+    features: Tensor
+    surroundings: list[Neighbourhood]
+    innovations: Innovations
+    values: Values
+    known: Tensor | None
+
+    def run(self) -> Tensor:
+        """Values (B, 3, changed, h, w) of the changed phases."""
         decoded: list[Tensor] = []
         residuals: list[Tensor] = []
         for plane in range(PLANES):
-            known = [self._cast(torch.stack(residuals, 2).flatten(1, 2) / ACTIVATION_UNIT)] if plane else []
-            shift, log_scale = network.head(plane, features, *known).float().chunk(2, 1)
-            activity = torch.stack([s.activity[:, plane] for s in surroundings], 1)
-            base4 = torch.stack([s.base4[:, plane] for s in surroundings], 1)
+            known = [self.model.cast(torch.stack(residuals, 2).flatten(1, 2))] if plane else []
+            outputs, features = self.network.head(plane, self.features, *known)
+            shift, log_scale = outputs.to(self.surroundings[0].base4.dtype).chunk(2, 1)
+            activity = torch.stack([s.activity[:, plane] for s in self.surroundings], 1)
+            base4 = torch.stack([s.base4[:, plane] for s in self.surroundings], 1)
             mean = (base4 / 4 + shift * torch.exp2(activity / 2 - 2)).clamp(*LEGAL[plane])
             log2_scale = (activity / 2 - 3 + log_scale).clamp(SCALE_MIN_LOG2, SCALE_MAX_LOG2)
-            decoded.append(values(Placement(level, coupling, plane, mean, log2_scale)))
+            x = [
+                self._phase(phase, plane, features, mean[:, i], log2_scale[:, i])
+                for i, phase in enumerate(COUPLINGS[self.coupling])
+            ]
+            decoded.append(torch.stack(x, 1))
             residuals.append(normalise(decoded[-1] * 4 - base4, activity))
         return torch.stack(decoded, 1)
 
-    def _cast(self, x: Tensor) -> Tensor:
-        return x.to(self.dtype, memory_format=torch.channels_last)
+    def _phase(self, phase: int, plane: int, features: Tensor, mean: Tensor, log2_scale: Tensor) -> Tensor:
+        """Values (B, h, w) of one phase and plane."""
+        whole = Placement(self.level, phase, plane, EVERYTHING, mean, log2_scale)
+        if not self.model.config.refinement_width:
+            return self.values(whole)
+        layers = self.model.refinement(self.level, phase, plane)
+        refinement = Refinement(layers, phase, plane, features, self.innovations, self.model.cast)
+        if self.known is not None:
+            height, width = mean.shape[-2:]
+            refinement.note(Lattice(0, 0, height, width, step=1), whole.innovations(whole.pixels(self.known)))
+            return self.values(whole.refined(refinement.outputs_at_once().to(mean.dtype)))
+        x = torch.empty_like(mean)
+        for number, lattice in lattices(*mean.shape[-2:]):
+            part = whole.part(lattice.window)
+            found = self.values(part.refined(refinement.outputs(number, lattice).to(mean.dtype)))
+            refinement.note(lattice, part.innovations(found))
+            x[(..., *lattice.window)] = found
+        return x
 
 
 def log_mass(x: Tensor, mean: Tensor, log2_scale: Tensor, low: int, high: int) -> Tensor:
     """Natural log of the logistic mass of [x - 1/2, x + 1/2]; the cells of the extremes are open-ended."""
     return logistic_log_mass(x, mean, torch.exp2(-log2_scale), low, high)
-
-
-def _changed(planes: Tensor, at: Placement) -> Tensor:
-    """The placement's plane of the phases that its coupling changes."""
-    return torch.stack([planes[:, at.plane, p // 2 :: 2, p % 2 :: 2] for p in COUPLINGS[at.coupling]], 1)
 
 
 def _join(phases: dict[int, Tensor]) -> Tensor:

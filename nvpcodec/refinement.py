@@ -1,0 +1,104 @@
+"""Refinement: what is known of a phase already says where the rest of it lies, and how surely.
+
+The pixels of a phase are coded in four passes (`layout.PASSES`). A small network reads the features that the
+prediction came from, and innovations: by how many scales the values around missed their means, in the passes
+before, the planes before and the phases before. It moves the means of its pass by parts of a scale, and
+changes the scales.
+
+Written once for both arithmetics, like `network`: all inputs are in the units of integer activations.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nvpcodec.layout import MARGIN, PASSES, Lattice, Offsets, known_around, seen_before
+from nvpcodec.network import Layer
+from nvpcodec.tables import ACTIVATION_UNIT
+
+#: Turns inputs in integer units into those of the layers.
+Cast = Callable[[Tensor], Tensor]
+
+
+def _as_they_are(inputs: Tensor) -> Tensor:
+    return inputs
+
+
+class Innovations:
+    """Those of one scale, (B, h, w) on its grid for each phase and plane; zero where none is known.
+
+    The grid is that of the kept phase (B, P, h, w).
+    """
+
+    def __init__(self, kept: Tensor) -> None:
+        batch, _, height, width = kept.shape
+        self._unknown = kept.new_zeros(batch, height + 2 * MARGIN, width + 2 * MARGIN)
+        self._padded: dict[tuple[int, int], Tensor] = {}
+
+    def note(self, phase: int, plane: int, lattice: Lattice, innovations: Tensor) -> None:
+        """Those of a pass, (B, rows, columns), are known from now on."""
+        padded = self._padded.setdefault((phase, plane), self._unknown.clone())
+        padded[(..., *lattice.beside(0, 0))] = innovations
+
+    def around(self, phase: int, plane: int, lattice: Lattice, offsets: Offsets) -> list[Tensor]:
+        """(B, rows, columns) for each offset from the lattice."""
+        padded = self._padded.get((phase, plane), self._unknown)
+        return [padded[(..., *lattice.beside(*offset))] for offset in offsets]
+
+    def constant(self, lattice: Lattice) -> Tensor:
+        """(B, rows, columns) of what is one to networks."""
+        return self._unknown.new_full((len(self._unknown), lattice.rows, lattice.columns), ACTIVATION_UNIT)
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """The network of one phase and plane, with the features (B, channels, h, w) that its prediction came from
+    and all innovations.
+    """
+
+    layers: Mapping[str, Layer]
+    phase: int
+    plane: int
+    features: Tensor
+    innovations: Innovations
+    cast: Cast = _as_they_are
+
+    def outputs(self, number: int, lattice: Lattice) -> Tensor:
+        """Move and log-scale (B, 2, rows, columns) of a pass, once the passes before it are noted."""
+        passes: list[Tensor | None] = [None] * len(PASSES)
+        passes[number] = self.cast(self._seen_by(number, lattice))
+        features = self.features[(..., *lattice.window)][..., : lattice.rows, : lattice.columns]
+        return self._outputs(features, lattice, passes)
+
+    def outputs_at_once(self) -> Tensor:
+        """Those of all passes, (B, 2, h, w), where all of them are noted already: for trainings."""
+        height, width = self.features.shape[-2:]
+        everywhere = Lattice(0, 0, height, width, step=1)
+        passes: list[Tensor | None] = []
+        for number, (top, left) in enumerate(PASSES):
+            seen = self.cast(self._seen_by(number, everywhere))
+            inside = (..., slice(top, None, 2), slice(left, None, 2))
+            of_this_pass = torch.zeros_like(seen)
+            of_this_pass[inside] = seen[inside]
+            passes.append(of_this_pass)
+        return self._outputs(self.features, everywhere, passes)
+
+    def note(self, lattice: Lattice, innovations: Tensor) -> None:
+        """Those of a pass, (B, rows, columns), are known from now on."""
+        self.innovations.note(self.phase, self.plane, lattice, innovations)
+
+    def _seen_by(self, number: int, lattice: Lattice) -> Tensor:
+        """A constant and the innovations around a pass, (B, channels, rows, columns)."""
+        known = self.innovations.around(self.phase, self.plane, lattice, known_around(number))
+        return torch.stack([self.innovations.constant(lattice), *known], 1)
+
+    def _outputs(self, features: Tensor, lattice: Lattice, passes: list[Tensor | None]) -> Tensor:
+        before = [
+            innovations
+            for phase, plane, offsets in seen_before(self.phase, self.plane)
+            for innovations in self.innovations.around(phase, plane, lattice, offsets)
+        ]
+        context = [self.cast(torch.stack(before, 1))] if before else []
+        return self.layers["out"](self.layers["hidden"](features, *context, *passes))
