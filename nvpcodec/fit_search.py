@@ -19,7 +19,6 @@ from nvpcodec.fit import (
     COEFFICIENT_MIN,
     MAX_COEFFICIENT_SUM,
     PRODUCT_BITS,
-    Fit,
     coefficient_costs,
     flat_ints,
     moved_mean,
@@ -39,7 +38,7 @@ MAX_WEIGHT = 255
 @dataclass(frozen=True)
 class LinearPart:
     """int32 coefficients (n,), the means (h, w) that they make, and the bits of both in 1/256 bit, counted on
-    a sample, as if nothing were refined.
+    a sample, as if nothing were refined or corrected.
     """
 
     coefficients: Ints
@@ -59,30 +58,20 @@ def find_linear_part(
     scale = flat_ints(prediction.scale)
     without = plain_mean(prediction)
     error = left_over = (x * SHIFT_UNIT - flat_ints(without))[::stride].astype(np.int64)
-    uncorrected = Distribution(flat_ints(without), scale, *prediction.legal)
-    candidates = [
-        LinearPart(np.zeros(len(regressors), np.int32), without, _corrections(uncorrected, x, table)[1])
-    ]
+    nothing = np.zeros(len(regressors), np.int32)
+    candidates = [LinearPart(nothing, without, _cost(prediction, without, x, table))]
     for _ in range(linear_parts):
         weights = _weights(error, scale[::stride])
         coefficients = _least_squares(rows, left_over << PRODUCT_BITS, weights)
         mean = moved_mean(prediction, regressors, coefficients)
-        moved = replace(uncorrected, mean=flat_ints(mean))
-        corrections, cost = _corrections(moved, x, table)
-        cost += int(coefficient_costs(coefficients, table).min())
+        cost = _cost(prediction, mean, x, table) + int(coefficient_costs(coefficients, table).min())
         candidates.append(LinearPart(coefficients, mean, cost))
-        error = (x * SHIFT_UNIT - moved.mean)[::stride].astype(np.int64)
-        scale = Fit(coefficients, corrections).corrected(moved).scale
+        error = (x * SHIFT_UNIT - flat_ints(mean))[::stride].astype(np.int64)
     return min(candidates, key=lambda candidate: candidate.cost)
 
 
 def find_corrections(d: Distribution, x: Ints, table: BaseTable) -> Ints:
     """The correction of each bucket that makes values x (n,) under d cheapest, counted on a sample."""
-    return _corrections(d, x, table)[0]
-
-
-def _corrections(d: Distribution, x: Ints, table: BaseTable) -> tuple[Ints, int]:
-    """Those corrections, and what all values then cost."""
     stride = -(-len(x) // COSTED_PIXELS)
     d, x = d[::stride], x[::stride]
     bucket = d.scale // BUCKET
@@ -94,7 +83,14 @@ def _corrections(d: Distribution, x: Ints, table: BaseTable) -> tuple[Ints, int]
     best = costs.argmin(0)
     best[costs[zero] <= costs.min(0)] = zero
     corrections: Ints = (best + TRIED_CORRECTIONS.start).astype(np.int32)
-    return corrections, stride * int(costs.min(0).sum())
+    return corrections
+
+
+def _cost(prediction: Prediction, mean: Tensor, x: Ints, table: BaseTable) -> int:
+    """What values x (n,) cost under a mean (h, w), counted on a sample."""
+    stride = -(-len(x) // COSTED_PIXELS)
+    d = Distribution(flat_ints(mean), flat_ints(prediction.scale), *prediction.legal)[::stride]
+    return stride * int(table.costs[table.masses(d, x[::stride])].sum())
 
 
 def _weights(left_over: NDArray[np.int64], scale: Ints) -> NDArray[np.int64]:

@@ -100,6 +100,8 @@ def _every(first: int, count: int, step: int) -> slice:
 
 
 MARGIN = 1
+#: A scale of fewer blocks is coded without refinement: the passes would take time and win nothing.
+REFINED_BLOCKS = 256
 #: First row and column of what each pass over the pixels of a phase codes; no pass sees itself.
 PASSES = ((0, 0), (1, 1), (0, 1), (1, 0))
 
@@ -115,6 +117,11 @@ def lattices(height: int, width: int) -> list[tuple[int, Lattice]]:
     """Number and lattice of each pass over a phase of height x width pixels that has any of them."""
     cut = [Lattice(top, left, (height - top + 1) // 2, (width - left + 1) // 2) for top, left in PASSES]
     return [(number, lattice) for number, lattice in enumerate(cut) if lattice.rows and lattice.columns]
+
+
+def everywhere(height: int, width: int) -> Lattice:
+    """All of height x width places."""
+    return Lattice(0, 0, height, width, step=1)
 
 
 def known_around(number: int) -> Offsets:

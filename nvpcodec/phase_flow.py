@@ -20,6 +20,7 @@ from nvpcodec.layout import (
     COUPLINGS,
     EVERYTHING,
     KEPT,
+    REFINED_BLOCKS,
     RIGHT,
     lattices,
     phase_size,
@@ -151,9 +152,9 @@ class PhaseFlow:
         self, level: int, phase: int, plane: int, features: Tensor, innovations: Innovations
     ) -> Refinement | None:
         """The passes over one phase and plane, from features (1, head width, h, w) of its prediction; None if
-        the model has none.
+        the model has none, or the scale is too small.
         """
-        if not self.config.refinement_width:
+        if not self.config.refinement_width or features.shape[-2] * features.shape[-1] < REFINED_BLOCKS:
             return None
         layers = layers_below(self._layers, self.config.refinement(level, phase, plane))
         return Refinement(layers, phase, plane, features, innovations)

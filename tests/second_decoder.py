@@ -754,8 +754,15 @@ class Model:
             features = clip(features + self.layer(f"{name}.block{i}_mix", middle), -512, 511)
         return features
 
-    def head(self, name: str, *inputs: Array) -> Array:
-        return self.layer(name + "_out", self.layer(name + "_hidden", *inputs, lowest=0))
+    @property
+    def refinement_width(self) -> int:
+        return int(self.config.get("refinement_width", 0))
+
+    def hidden(self, name: str, *inputs: Array | None) -> Array:
+        return self.layer(name + "_hidden", *inputs, lowest=0)
+
+    def head(self, name: str, *inputs: Array | None) -> Array:
+        return self.layer(name + "_out", self.hidden(name, *inputs))
 
 
 def convolve(weight: Array, x: Array) -> Array:
@@ -810,6 +817,13 @@ def phase_layers(config: dict[str, Any]) -> dict[str, Layer]:
             for p in range(3):
                 layers[f"{name}.head{p}_hidden"] = [(width, 1)] + [(n * p, 3)] * (p > 0), hidden
                 layers[f"{name}.head{p}_out"] = [(hidden, 1)], 2 * n
+        if "refinement_width" in config:
+            for f, p in ((f, p) for f in (1, 2, 3) for p in range(3)):
+                name, out = f"level{level}.phase{f}.refinement{p}", config["refinement_width"]
+                others = sum(len(places) for _, _, places in seen(f, p))
+                passes = [(1 + len(places), 1) for _, places in PASSES]
+                layers[name + "_hidden"] = [(hidden, 1)] + [(others, 1)] * (others > 0) + passes, out
+                layers[name + "_out"] = [(out, 1)], 2
     return layers
 
 
@@ -841,6 +855,9 @@ def check_model(model: Model) -> None:
     if model.kind == "phase" and "orientations" in keys:
         require(model.config["orientations"] in (2, 4, 8), "another number of orientations")
         keys -= {"orientations"}
+    if model.kind == "phase" and "refinement_width" in keys:
+        require(model.config["refinement_width"] > 0, "no width of the refinement")
+        keys -= {"refinement_width"}
     require(keys == CONFIGURATIONS.get(model.kind), "another configuration")
     shapes: dict[str, tuple[int, ...]] = {"base": (int(OFFSETS[-1]),)}
     if model.kind == "realnvp":
@@ -906,7 +923,48 @@ FACTOR = (
 #: The phases that each coupling decodes.
 DECODED = ((3,), (1, 2))
 FIT_PIXELS = 4096
+REFINED_BLOCKS = 256
+# fmt: off
+INVERSE = (
+    65536, 58386, 52016, 46341, 41285, 36781, 32768, 29193, 26008, 23170, 20643, 18390, 16384, 14596,
+    13004, 11585, 10321, 9195, 8192, 7298, 6502, 5793, 5161, 4598, 4096, 3649, 3251, 2896, 2580, 2299,
+    2048, 1825, 1625, 1448, 1290, 1149, 1024, 912, 813, 724, 645, 575, 512, 456, 406, 362, 323, 287, 256,
+    228, 203, 181, 161, 144, 128, 114, 102, 91, 81, 72, 64, 57, 51, 45, 40, 36, 32, 29, 25, 23, 20, 18,
+)
+BREADTH = (
+    64, 72, 81, 91, 102, 114, 128, 144, 161, 181, 203, 228, 256, 287, 323, 362, 406, 456, 512, 575, 645,
+    724, 813, 912, 1024, 1149, 1290, 1448, 1625, 1825, 2048, 2299, 2580, 2896, 3251, 3649, 4096, 4598,
+    5161, 5793, 6502, 7298, 8192, 9195, 10321, 11585, 13004, 14596, 16384, 18390, 20643, 23170, 26008,
+    29193, 32768, 36781, 41285, 46341, 52016, 58386, 65536, 73562, 82570, 92682, 104032, 116772, 131072,
+    147123, 165140, 185364, 208064, 233544,
+)
+# fmt: on
 Size = tuple[int, int]
+Places = tuple[tuple[int, int], ...]
+NINE: Places = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
+BESIDE_PHASE_1: Places = ((0, -1), (0, 0), (1, -1), (1, 0))
+#: Where phase 3 lies nearest to a pixel of phase 1 or 2.
+NEAR_PHASE_3: dict[int, Places] = {
+    1: ((-1, 0), (0, 0), (-1, -1), (-1, 1), (0, -1), (0, 1)),
+    2: ((0, -1), (0, 0), (-1, -1), (1, -1), (-1, 0), (1, 0)),
+}
+#: First row and column of each pass, and what it sees of its own phase and plane.
+PASSES: tuple[tuple[tuple[int, int], Places], ...] = (
+    ((0, 0), ()),
+    ((1, 1), ((-1, -1), (-1, 1), (1, -1), (1, 1))),
+    ((0, 1), ((-1, 0), (0, -1), (0, 1), (1, 0))),
+    ((1, 0), tuple(place for place in NINE if place != (0, 0))),
+)
+
+
+def seen(f: int, p: int) -> list[tuple[int, int, Places]]:
+    """Phase, plane and places of all innovations of others that phase f and plane p see."""
+    found = [(f, q, NINE) for q in range(p)]
+    if f != 3:
+        found.append((3, p, NEAR_PHASE_3[f]))
+    if f == 2:
+        found.append((1, p, BESIDE_PHASE_1))
+    return found
 
 
 def phase_size(p: int, scale: Size) -> Size:
@@ -1057,8 +1115,9 @@ class PhaseFlow:
             if coarse is not None:
                 features[o] = ORIENTATIONS[o].on_grid(self.taken_up(level, coarse), grid)
         phases = {0: coarser}
+        innovations = Innovations({}, (grid[0], grid[1]))
         for c in (0, 1):
-            phases.update(self.decode_coupling(f"{level}.coupling{c}", c, size, phases, features))
+            phases.update(self.decode_coupling(level, c, size, phases, features, innovations))
         whole = np.zeros((3, 2 * grid[0], 2 * grid[1]), np.int64)
         for p, values in phases.items():
             whole[:, p // 2 :: 2, p % 2 :: 2] = values
@@ -1070,21 +1129,30 @@ class PhaseFlow:
         return up.reshape(len(up), 2 * up.shape[1], -1)
 
     def decode_coupling(
-        self, name: str, c: int, size: Size, known: dict[int, Array], features: list[Array | None]
+        self,
+        level: str,
+        c: int,
+        size: Size,
+        known: dict[int, Array],
+        features: list[Array | None],
+        innovations: Innovations,
     ) -> dict[int, Array]:
         """The phases of coupling c, each (3, h, w) on the grid with its fillings."""
+        name = f"{level}.coupling{c}"
         views = [View(ORIENTATIONS[o], known, c) for o in range(len(features))]
         for o, view in enumerate(views):
             stem = self.model.layer(name + ".stem", view.context(), features[o])
             features[o] = self.model.blocks(name, self.model.config["blocks"][c], stem)
         phases = {p: known[0].copy() for p in DECODED[c]}
-        innovations = {p: np.zeros_like(known[0]) for p in DECODED[c]}
+        left_over = {p: np.zeros_like(known[0]) for p in DECODED[c]}
         for plane in range(self.planes):
             outputs = dict.fromkeys(DECODED[c], np.zeros((2, *known[0].shape[1:]), np.int64))
+            hidden = []
             for view, of_view in zip(views, features):
                 residuals = view.residuals(phases, plane)
                 inputs = (of_view, np.stack(residuals)) if plane else (of_view,)
-                said = view.back(self.model.head(f"{name}.head{plane}", *inputs))
+                hidden.append(self.model.hidden(f"{name}.head{plane}", *inputs))
+                said = view.back(self.model.layer(f"{name}.head{plane}_out", hidden[-1]))
                 outputs = {p: outputs[p] + said[p] for p in DECODED[c]}
             for p, n in views[0].around.items():
                 rows, columns = phase_size(p, size)
@@ -1094,34 +1162,102 @@ class PhaseFlow:
                 a = n.activity[plane]
                 m = 4 * n.base4[plane] + ((shift * look_up(FACTOR, a) + 64) >> 7)
                 s = clip(12 + 3 * a + ((6 * log_scale + 16) >> 5), 0, 71)
-                beside = innovations[1][plane] if p == 2 and phase_size(1, size)[1] else None
+                beside = left_over[1][plane] if p == 2 and phase_size(1, size)[1] else None
                 regressors = Regressors(n, phases[p], plane, self.planes, beside)
-                m, x = self.decode_plane(m[:rows, :columns], s[:rows, :columns], plane, regressors)
+                refinement = Refinement(
+                    self.model, f"{level}.phase{p}.refinement{plane}", p, plane, hidden[0]
+                )
+                m, x = self.decode_plane(
+                    m[:rows, :columns], s[:rows, :columns], regressors, refinement, innovations
+                )
                 phases[p][plane, :rows, :columns] = x
-                innovations[p][plane, :rows, :columns] = (16 * x - m) >> 2
+                left_over[p][plane, :rows, :columns] = (16 * x - m) >> 2
         return phases
 
-    def decode_plane(self, m: Array, s: Array, plane: int, regressors: Regressors) -> tuple[Array, Array]:
-        """The means and the values, (rows, columns), of one plane of a phase."""
+    def decode_plane(
+        self, m: Array, s: Array, regressors: Regressors, refinement: Refinement, innovations: Innovations
+    ) -> tuple[Array, Array]:
+        """The means, before a refinement, and the values, (rows, columns), of one plane of a phase."""
+        plane = regressors.plane
         low, high = LEGAL[plane]
         self.left -= m.size
+        corrections = np.zeros(12, np.int64)
         if m.size >= FIT_PIXELS:
-            m, s = self.apply_fit(m, s, regressors.on(m.shape))
+            m, corrections = self.apply_fit(m, regressors.on(m.shape))
         m = clip(m, 16 * low, 16 * high)
-        return m, self.pop(m, s, low, high).reshape(m.shape)
+        if not refinement.applies:
+            return m, self.pop(m, clip(s + corrections[s // 6], 0, 71), low, high).reshape(m.shape)
+        x = np.zeros_like(m)
+        self.left += m.size
+        for number, ((top, left), _) in enumerate(PASSES):
+            place = np.s_[top::2, left::2]
+            if m[place].size == 0:
+                continue
+            self.left -= m[place].size
+            move, log_scale = refinement.outputs(number, m.shape, innovations)
+            refined = clip(m[place] + ((move * look_up(BREADTH, s[place]) + 2048) >> 12), 16 * low, 16 * high)
+            scale = clip(s[place] + ((6 * log_scale + 16) >> 5), 0, 71)
+            scale = clip(scale + corrections[scale // 6], 0, 71)
+            x[place] = self.pop(refined, scale, low, high).reshape(refined.shape)
+            missed = ((16 * x[place] - m[place]) * look_up(INVERSE, s[place]) + 1024) >> 11
+            grid = innovations.of(refinement.phase, plane)[: len(m), : m.shape[1]]
+            grid[place] = clip(missed, -192, 192)
+        return m, x
 
-    def apply_fit(self, m: Array, s: Array, regressors: list[Array]) -> tuple[Array, Array]:
+    def apply_fit(self, m: Array, regressors: list[Array]) -> tuple[Array, Array]:
+        """The means moved, and the corrections of the scales."""
         zeros = np.zeros(len(regressors), np.int64)
         e = self.stack.pop(SCALE_INDICES)
         coefficients = self.pop(zeros, zeros + e, -512, 511)
         require(np.abs(coefficients).sum() <= 8224, "the coefficients of a fit are too large")
         corrections = np.array(self.stack.pop_list(12, 16)) - 8
         moved = sum((k * r for k, r in zip(coefficients, regressors)), np.zeros_like(m))
-        return m + ((moved + 32) >> 6), clip(s + corrections[s // 6], 0, 71)
+        return m + ((moved + 32) >> 6), corrections
 
     def pop(self, m: Array, s: Array, low: int, high: int) -> Array:
         base = self.model.tensors["base"]
         return pop_array(self.stack, base, self.growth, self.left, m.ravel(), s.ravel(), low, high)
+
+
+@dataclass
+class Innovations:
+    """Those of a scale, (h, w) on its grid, by phase and plane."""
+
+    found: dict[tuple[int, int], Array]
+    grid: Size
+
+    def of(self, f: int, p: int) -> Array:
+        return self.found.setdefault((f, p), np.zeros(self.grid, np.int64))
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """The layers called `name` for one phase and plane; `hidden` is what the head made of the grid."""
+
+    model: Model
+    name: str
+    phase: int
+    plane: int
+    hidden: Array
+
+    @property
+    def applies(self) -> bool:
+        return self.model.refinement_width > 0 and self.hidden[0].size >= REFINED_BLOCKS
+
+    def outputs(self, number: int, shape: Sequence[int], innovations: Innovations) -> Array:
+        """Move and log-scale (2, ...) of a pass over a phase of that shape."""
+        (top, left), around = PASSES[number]
+        place = np.s_[top : shape[0] : 2, left : shape[1] : 2]
+        others = [
+            shifted(innovations.of(f, q), *by)[place]
+            for f, q, places in seen(self.phase, self.plane)
+            for by in places
+        ]
+        own = [shifted(innovations.of(self.phase, self.plane), *by)[place] for by in around]
+        passes: list[Array | None] = [None] * len(PASSES)
+        passes[number] = np.stack([np.full_like(self.hidden[0][place], 32), *own])
+        context = [np.stack(others)] if others else []
+        return self.model.head(self.name, self.hidden[(slice(None), *place)], *context, *passes)
 
 
 @dataclass(frozen=True)
@@ -1313,8 +1449,6 @@ def drop_noise(model: Model, stack: Stack, values: Array) -> Array:
 
 DEEP_FIT_PIXELS = 1024
 FACING = {3: ((0, 3), (1, 2)), 1: ((0, 1), (2, 3)), 2: ((0, 1), (2, 3))}
-NINE = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
-BESIDE_PHASE_1 = ((0, -1), (0, 0), (1, -1), (1, 0))
 
 
 def twelfth_root(power: int) -> int:

@@ -49,6 +49,8 @@ def numbers(title: str) -> list[int]:
         ("thresholds", tables.ACTIVITY_THRESHOLDS, second_decoder.THRESHOLDS),
         ("reciprocal", tables.ACTIVITY_RECIPROCAL, second_decoder.RECIPROCAL),
         ("factor", tables.ACTIVITY_FACTOR, second_decoder.FACTOR),
+        ("inverse", tables.INNOVATION_FACTOR, second_decoder.INVERSE),
+        ("breadth", tables.REFINEMENT_FACTOR, second_decoder.BREADTH),
     ],
 )
 def test_tables_are_those_of_the_program(title: str, entries: tuple[int, ...], second: Sequence[int]) -> None:
@@ -73,6 +75,13 @@ def test_taps_are_those_of_the_program(title: str, phases: tuple[int, ...]) -> N
         ("a mass of at least 63488", steps.CERTAIN_MASS == 63488),
         ("the first 64 form a group", steps.GROUP == 64),
         ("has 4096 pixels or more", fit.FIT_PIXELS == 4096),
+        ("whose grid has 256 blocks or more", layout.REFINED_BLOCKS == 256),
+        (
+            "* inverse[s] + 1024) >> 11, −192, 192)",
+            (tables.INNOVATION_FACTOR_BITS, tables.INNOVATION_MAX) == (11, 192),
+        ),
+        ("* breadth[s] + 2048) >> 12)", tables.REFINEMENT_FACTOR_BITS == 12),
+        ("a channel of 32s, then the innovations", tables.ACTIVATION_UNIT == 32),
         ("MUST be at most 8224", fit.MAX_COEFFICIENT_SUM == 8224),
         ("legal values −512 to 511", (fit.COEFFICIENT_MIN, fit.COEFFICIENT_MAX) == (-512, 511)),
         (

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from nvpcodec.errors import ModelError
 from nvpcodec.model import Model, load, save
 from nvpcodec.tables import base_lengths
-from tests.models import CONFIG, random_tensors, small_model
+from tests.models import CONFIG, REFINED, random_tensors, small_model
 
 LAYER = "level1.coupling1.head2_hidden"
 
@@ -35,6 +35,29 @@ def test_layers_of_a_configuration() -> None:
     assert specs[LAYER].inputs == ((8, 1), (4, 3))
     assert specs["level1.coupling0.head0_hidden"].inputs == ((8, 1),)
     assert specs["level1.coupling1.head0_out"].outputs == 4
+
+
+def test_layers_of_a_refinement() -> None:
+    specs = {spec.name: spec for spec in REFINED.layers()}
+    assert len(specs) == len(list(CONFIG.layers())) + 2 * 2 * 9
+    passes = ((1, 1), (5, 1), (5, 1), (9, 1))
+    assert specs["level0.phase3.refinement0_hidden"].inputs == ((8, 1), *passes)
+    assert specs["level1.phase2.refinement2_hidden"].inputs == ((8, 1), (28, 1), *passes)
+    assert specs["level1.phase1.refinement1_hidden"].outputs == 6
+    assert specs["level1.phase1.refinement1_out"].inputs == ((6, 1),)
+    assert REFINED.refinement(4, 1, 1) == "level1.phase1.refinement1_"
+
+
+def test_no_refinement_goes_without_saying(tmp_path: Path) -> None:
+    assert "refinement" not in small_model().config_json()
+    model = small_model(REFINED)
+    assert '"refinement_width": 6' in model.config_json()
+    assert load(save(model, tmp_path, "refined")).config == REFINED
+    spelt_out = json.dumps({**json.loads(small_model().config_json()), "refinement_width": 0})
+    path = tmp_path / "spelt.safetensors"
+    save_file(random_tensors(), str(path), metadata={"config": spelt_out})
+    with pytest.raises(ModelError, match="no valid configuration"):
+        load(path)
 
 
 def test_coarse_scales_share_weights() -> None:

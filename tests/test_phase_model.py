@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,16 +14,18 @@ from nvpcodec.model import Model, PhaseConfig
 from nvpcodec.phase_coder import phase_coder
 from nvpcodec.tables import LEGAL
 from nvpcodec.train.base_table import base_table, logistic
-from nvpcodec.train.phase_model import PhaseModel, log_mass
+from nvpcodec.train.phase_model import PhaseModel, Placement, log_mass
 from nvpcodec.train.quantize import integer_layer
 
 TINY = PhaseConfig(levels=2, width=8, blocks=(1, 1), head_width=8, handed_width=4)
+REFINED = replace(TINY, refinement_width=6)
+either = pytest.mark.parametrize("config", [TINY, REFINED], ids=["plain", "refined"])
 
 
-def model_with_live_heads(dtype: torch.dtype = torch.float64) -> PhaseModel:
+def model_with_live_heads(config: PhaseConfig = TINY, dtype: torch.dtype = torch.float64) -> PhaseModel:
     """Every zero-initialised layer gets small weights, so that shifts and scales depend on the context."""
     torch.manual_seed(3)
-    model = PhaseModel(TINY, dtype=dtype).to(dtype)
+    model = PhaseModel(config, dtype=dtype).to(dtype)
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
@@ -55,16 +58,18 @@ def test_a_mass_is_the_difference_of_the_logistic_at_its_edges() -> None:
     assert torch.allclose(log_mass(x, x.new_tensor(0.3), x.new_tensor(1.5), -99, 99).exp(), expected)
 
 
-def test_inverse_gives_back_what_latents_came_from() -> None:
-    model = model_with_live_heads()
+@either
+def test_inverse_gives_back_what_latents_came_from(config: PhaseConfig) -> None:
+    model = model_with_live_heads(config)
     planes = smooth_planes(16, seed=1) + torch.rand(1, 3, 16, 16, dtype=torch.float64) - 0.5
     with torch.no_grad():
         coarsest, latents, _ = model.latents(planes)
         assert torch.allclose(model.inverse(coarsest, latents), planes, atol=1e-9)
 
 
-def test_the_log_determinant_is_that_of_the_numerical_jacobian() -> None:
-    model = model_with_live_heads()
+@either
+def test_the_log_determinant_is_that_of_the_numerical_jacobian(config: PhaseConfig) -> None:
+    model = model_with_live_heads(config)
     planes = smooth_planes(8, seed=2) + 0.4 * torch.rand(1, 3, 8, 8, dtype=torch.float64)
 
     def flat(x: Tensor) -> Tensor:
@@ -95,6 +100,34 @@ def test_later_values_do_not_move_earlier_latents() -> None:
     assert (before[-1] != after[-1]).sum() == 1
 
 
+def test_a_refinement_changes_likelihoods_and_walks_alike_either_way() -> None:
+    """All passes at once, as trainings take them, and one after another."""
+    model = model_with_live_heads(REFINED)
+    planes = smooth_planes(16, seed=8) + 0.3
+    pyramid = [planes, planes[..., ::2, ::2], planes[..., ::4, ::4]]
+    placed: dict[tuple[int, int, int], Tensor] = {}
+    passes = 0
+
+    def note(at: Placement) -> Tensor:
+        placed[at.level, at.phase, at.plane] = at.mean
+        return at.pixels(pyramid[at.level])
+
+    def compare(at: Placement) -> Tensor:
+        nonlocal passes
+        passes += 1
+        whole = placed[at.level, at.phase, at.plane]
+        assert torch.allclose(at.mean, whole[(..., *at.place)], atol=1e-9)
+        return at.pixels(pyramid[at.level])
+
+    with torch.no_grad():
+        model.walk(pyramid[-1], 2, note, pyramid)
+        model.walk(pyramid[-1], 2, compare)
+        assert passes == 2 * 9 * 4
+        plain = PhaseModel(TINY, dtype=torch.float64).double()
+        plain.load_state_dict({k: v for k, v in model.state_dict().items() if "refinement" not in k})
+        assert plain.log_prob(planes) != model.log_prob(planes)
+
+
 def test_untrained_couplings_depend_on_no_weight() -> None:
     planes = smooth_planes(16, seed=5).float()
     found = []
@@ -115,13 +148,18 @@ def test_log_prob_counts_every_sample_once() -> None:
     assert nats.shape == (2, 3, 1)
 
 
-def test_the_integer_twin_costs_what_the_float_model_says() -> None:
-    model = model_with_live_heads(torch.float32)
+@either
+def test_the_integer_twin_costs_what_the_float_model_says(config: PhaseConfig) -> None:
+    """Refined or not. Its smaller scales are not refined by the coder; so here they have no live heads."""
+    model = model_with_live_heads(config, torch.float32)
+    for name, parameter in model.named_parameters():
+        if name.startswith("layers.level1/phase"):
+            torch.nn.init.zeros_(parameter)
     planes = smooth_planes(32, seed=7).float()
     tensors = {"base": base_table(logistic)}
-    for spec in TINY.layers():
+    for spec in config.layers():
         tensors |= integer_layer(spec.name, model.layer(spec.name))
-    coder = phase_coder(Model("phase", TINY, tensors), torch.device("cpu"))
+    coder = phase_coder(Model("phase", config, tensors), torch.device("cpu"))
     accounts = coder.encode(planes[0].numpy().astype(np.int32))[1]
     with torch.no_grad():
         float_bits = -model.log_prob(planes).item() / math.log(2)

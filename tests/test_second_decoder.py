@@ -10,6 +10,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,9 @@ def test_the_command_has_a_line_for_each_file(tmp_path: Path) -> None:
 
 
 @cache
-def phase_model(orientations: int = 1) -> Model:
-    config = PhaseConfig(2, width=8, blocks=(1, 2), head_width=6, handed_width=5, orientations=orientations)
-    return random_model("phase", config)
+def phase_model(orientations: int = 1, refinement_width: int = 0) -> Model:
+    sizes = PhaseConfig(levels=2, width=8, blocks=(1, 2), head_width=6, handed_width=5)
+    return random_model("phase", replace(sizes, orientations=orientations, refinement_width=refinement_width))
 
 
 @cache
@@ -222,6 +223,18 @@ def test_turned_regions(height: int, width: int, kind: Kind, orientations: int) 
     data = flow_file(samples, kind, model)
     assert np.array_equal(decoded(data, model), samples)
     assert data != flow_file(samples, kind, phase_model()) or min(height, width) < 8
+
+
+@pytest.mark.parametrize("orientations", [1, 2])
+@pytest.mark.parametrize(
+    ("height", "width", "kind"),
+    [(33, 31, Kind.RGB), (40, 39, Kind.GREY), (1, 513, Kind.RGB), (513, 1, Kind.GREY), (130, 131, Kind.RGBA)],
+)
+def test_refined_regions(height: int, width: int, kind: Kind, orientations: int) -> None:
+    samples = scene(height, height, width, kind.channels)
+    model = phase_model(orientations, refinement_width=7)
+    data = flow_file(samples, kind, model)
+    assert np.array_equal(decoded(data, model), samples)
 
 
 @pytest.mark.parametrize(
@@ -441,6 +454,15 @@ def test_models_of_other_tensors_are_refused(model: Model) -> None:
 def test_other_numbers_of_orientations_are_refused(orientations: object) -> None:
     model = phase_model(2)
     config = json.loads(model.config_json()) | {"orientations": orientations}
+    data = safetensors.numpy.save(dict(model.tensors), {"config": json.dumps(config)})
+    with pytest.raises(RefusedError):
+        second_decoder.read_model(data)
+
+
+@pytest.mark.parametrize("width", [0, -1, 6])
+def test_other_widths_of_the_refinement_are_refused(width: int) -> None:
+    model = phase_model(1, refinement_width=7)
+    config = json.loads(model.config_json()) | {"refinement_width": width}
     data = safetensors.numpy.save(dict(model.tensors), {"config": json.dumps(config)})
     with pytest.raises(RefusedError):
         second_decoder.read_model(data)

@@ -23,6 +23,13 @@ def test_activity_reciprocals_and_factors() -> None:
     assert len(tables.ACTIVITY_RECIPROCAL) == len(tables.ACTIVITY_FACTOR) == tables.ACTIVITIES
 
 
+def test_factors_of_innovations_and_refinements() -> None:
+    for i in range(tables.SCALES):
+        assert tables.INNOVATION_FACTOR[i] == math.floor(2 ** (16 - i / 6) + 0.5)
+        assert tables.REFINEMENT_FACTOR[i] == math.floor(2 ** (6 + i / 6) + 0.5)
+    assert len(tables.INNOVATION_FACTOR) == len(tables.REFINEMENT_FACTOR) == tables.SCALES
+
+
 def test_operands_stay_exact() -> None:
     exact = 1 << 24
     assert 2040 * max(tables.ACTIVITY_RECIPROCAL) + 128 < exact

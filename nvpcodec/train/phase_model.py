@@ -18,7 +18,7 @@ from nvpcodec.flow.bases import logistic_log_mass
 from nvpcodec.flow.elementwise import Affine
 from nvpcodec.flow.layer import per_item
 from nvpcodec.flow.squeeze import unsqueeze
-from nvpcodec.layout import COUPLINGS, EVERYTHING, KEPT, PHASES, Lattice, lattices, scale_sizes
+from nvpcodec.layout import COUPLINGS, EVERYTHING, KEPT, PHASES, everywhere, lattices, scale_sizes
 from nvpcodec.model import PLANES, PhaseConfig
 from nvpcodec.network import CouplingNetwork, Layer, layers_below
 from nvpcodec.refinement import Innovations, Refinement
@@ -249,8 +249,8 @@ class _Step:
         layers = self.model.refinement(self.level, phase, plane)
         refinement = Refinement(layers, phase, plane, features, self.innovations, self.model.cast)
         if self.known is not None:
-            height, width = mean.shape[-2:]
-            refinement.note(Lattice(0, 0, height, width, step=1), whole.innovations(whole.pixels(self.known)))
+            innovations = whole.innovations(whole.pixels(self.known))
+            refinement.note(everywhere(*mean.shape[-2:]), innovations)
             return self.values(whole.refined(refinement.outputs_at_once().to(mean.dtype)))
         x = torch.empty_like(mean)
         for number, lattice in lattices(*mean.shape[-2:]):
