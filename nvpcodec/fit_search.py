@@ -33,6 +33,8 @@ TRIED_CORRECTIONS = range(-3, 4)
 SAMPLED_PIXELS = 1 << 15
 COSTED_PIXELS = 1 << 13
 MAX_WEIGHT = 255
+#: Half bits that a bit of coefficients has to save; a refinement finds much of it without them.
+WORTH, REFINED_WORTH = 2, 5
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,14 @@ def find_linear_part(
     without = plain_mean(prediction)
     error = left_over = (x * SHIFT_UNIT - flat_ints(without))[::stride].astype(np.int64)
     nothing = np.zeros(len(regressors), np.int32)
+    worth = WORTH if prediction.refinement is None else REFINED_WORTH
     candidates = [LinearPart(nothing, without, _cost(prediction, without, x, table))]
     for _ in range(linear_parts):
         weights = _weights(error, scale[::stride])
         coefficients = _least_squares(rows, left_over << PRODUCT_BITS, weights)
         mean = moved_mean(prediction, regressors, coefficients)
-        cost = _cost(prediction, mean, x, table) + int(coefficient_costs(coefficients, table).min())
+        spent = int(coefficient_costs(coefficients, table).min())
+        cost = _cost(prediction, mean, x, table) + worth * spent // 2
         candidates.append(LinearPart(coefficients, mean, cost))
         error = (x * SHIFT_UNIT - flat_ints(mean))[::stride].astype(np.int64)
     return min(candidates, key=lambda candidate: candidate.cost)
