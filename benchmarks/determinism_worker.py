@@ -26,8 +26,8 @@ from nvpcodec.layout import COUPLINGS, scale_sizes
 from nvpcodec.model import PhaseConfig
 from nvpcodec.options import Options
 from nvpcodec.phase_coder import PhaseCoder
+from nvpcodec.phase_model import PhaseModel
 from nvpcodec.stack import Ints
-from nvpcodec.train.phase_model import PhaseModel
 from nvpcodec.train.theory import float_coder
 
 MODEL = "fast"

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from nvpcodec.fixedpoint import cost_table
 from nvpcodec.layout import scale_sizes
+from nvpcodec.phase_model import PhaseModel, Placement
 from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.stack import Ints, Stack, from_bytes, growing_chunks, to_bytes
 from nvpcodec.tables import LEGAL, MASS_BITS, MASS_TOTAL
-from nvpcodec.train.phase_model import PhaseModel, Placement
 
 PLANES = len(LEGAL)
 #: Frequencies that each value has besides its share of the probability. Two, because a float32 sigmoid may

@@ -15,7 +15,7 @@ from nvpcodec.container import Header, RegionPart
 from nvpcodec.errors import InputError
 from nvpcodec.layout import scale_sizes
 from nvpcodec.options import Options
-from nvpcodec.phase_coder import PhaseCoder, growth_of
+from nvpcodec.phase_coder import Head, PhaseCoder
 from nvpcodec.pixels import Image, Kind, Samples, check_size, image_from_side_data
 from nvpcodec.regions import Region
 from nvpcodec.sources import Source
@@ -135,27 +135,27 @@ class _Reader:
         occurring, part = ranks.split(self._read(cell, slice(0, end)), channels)
         return occurring, replace(cell, mode=part.mode, start=cell.start + end)
 
-    def _coded(self, cell: outline.Cell, head: bytes, place: slice) -> tuple[int, Stack]:
-        """Growth and stack of a payload; the stack is read as far as it is needed if its top comes first."""
+    def _coded(self, cell: outline.Cell, head: bytes, place: slice) -> tuple[Head, Stack]:
+        """Head and stack of a payload; the stack is read as far as it is needed if its top comes first."""
         if cell.mode != container.MODE_FLOW_TOP_FIRST:
             colours = self._read(cell, place)
-            return growth_of(colours[:1]), from_bytes(colours[1:])
-        growth = growth_of(head[place][:1])
+            return Head.of(colours[:1]), from_bytes(colours[1:])
+        first = Head.of(head[place][:1])
         start = cell.start + place.start + 1
-        return growth, from_top(
+        return first, from_top(
             lambda begin, end: self._source.read(start + begin, start + end),
             place.stop - place.start - 1,
         )
 
     def _coarse_scale(
-        self, coder: PhaseCoder, cell: outline.Cell, coded: tuple[int, Stack], planes: int, factor: int
+        self, coder: PhaseCoder, cell: outline.Cell, coded: tuple[Head, Stack], planes: int, factor: int
     ) -> Ints:
-        growth, stack = coded
+        head, stack = coded
         size = cell.region.shape
         scale = factor.bit_length() - 1
         # The coarsest scale of a small region may be finer than what is wanted.
         beyond = max(0, scale - (len(scale_sizes(*size)) - 1))
-        values = coder.decode_scale(stack, growth, planes, size, scale - beyond)
+        values = coder.decode_scale(stack, head, planes, size, scale - beyond)
         return values[:, :: 1 << beyond, :: 1 << beyond]
 
     def _read(self, cell: outline.Cell, place: slice) -> bytes:

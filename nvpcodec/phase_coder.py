@@ -1,12 +1,13 @@
 """Regions through the phase flow: the walk, the fits and the symbols, on one stack.
 
-Payload: one byte, the place of the chunks' growth in `recorder.GROWTHS`, then the stack.
+Payload: one byte, the place of the chunks' growth in `recorder.GROWTHS`, with the highest bit set if a tuning
+comes first on the stack; then the stack.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,9 +29,13 @@ from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
 from nvpcodec.steps import pop_symbols, push_symbols, symbol_bits
 from nvpcodec.tables import LEGAL
+from nvpcodec.tuning import Tuning, pop_tuning, push_tuning
 
 #: Linear parts that are tried for each phase, by effort from 1 to 9.
 FITS_OF_EFFORT = (0, 0, 0, 1, 1, 1, 2, 3, 4)
+#: Gradient steps of a tuning, by effort.
+TUNING_STEPS_OF_EFFORT = (0, 0, 0, 0, 0, 0, 0, 40, 120)
+TUNED = 128
 
 #: Sees the values (n,) of each prediction and the distributions that they are coded under.
 Note = Callable[[Distribution, Ints], None]
@@ -41,7 +46,8 @@ Costs = Callable[[Prediction, NDArray[np.float64]], None]
 def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT) -> "PhaseCoder":
     """The coder of a phase model on a device whose arithmetic has been tested.
 
-    The effort, 1 to 9, says how many linear parts are tried for each phase.
+    The effort, 1 to 9, says how many linear parts are tried for each phase, and how long the model is tuned
+    to large images.
 
     Raises
     ------
@@ -51,22 +57,66 @@ def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT
     if not isinstance(model.config, PhaseConfig):
         raise TypeError("a phase coder needs a phase configuration")
     exact.require_exact_sums(device)
-    layers = exact.layers(model, device, exact.find_lowering(model, device))
-    flow, table = PhaseFlow(model.config, layers), BaseTable(model.tensors["base"])
-    return PhaseCoder(flow, table, device, linear_parts=FITS_OF_EFFORT[effort - 1])
+    tuner = Tuner(model, device, exact.find_lowering(model, device), TUNING_STEPS_OF_EFFORT[effort - 1])
+    table = BaseTable(model.tensors["base"])
+    return PhaseCoder(tuner.flow(), table, device, FITS_OF_EFFORT[effort - 1], tuner)
 
 
-def growth_of(first: bytes) -> int:
-    """The growth that the first byte of a payload names.
+@dataclass(frozen=True)
+class Head:
+    """What the first byte of a payload tells."""
 
-    Raises
-    ------
-    DamagedFileError
-        There is no byte, or it names none.
-    """
-    if not first or first[0] >= len(GROWTHS):
-        raise DamagedFileError("the payload of a region does not begin like one; get a good copy of the file")
-    return GROWTHS[first[0]]
+    growth: int
+    tuned: bool = False
+
+    @classmethod
+    def of(cls, first: bytes) -> "Head":
+        """
+        Raises
+        ------
+        DamagedFileError
+            There is no byte, or its growth is reserved.
+        """
+        if not first or first[0] % TUNED >= len(GROWTHS):
+            raise DamagedFileError(
+                "the payload of a region does not begin like one; get a good copy of the file"
+            )
+        return cls(GROWTHS[first[0] % TUNED], first[0] >= TUNED)
+
+    def __bytes__(self) -> bytes:
+        return bytes([GROWTHS.index(self.growth) + TUNED * self.tuned])
+
+
+@dataclass(frozen=True)
+class Tuner:
+    """Flows of a model as it is and tuned; a search for a tuning takes so many steps."""
+
+    model: Model
+    device: torch.device
+    lowering: exact.Lowering
+    steps: int
+
+    def flow(self, tuning: Tuning | None = None) -> PhaseFlow:
+        """
+        Raises
+        ------
+        DamagedFileError
+            The tuning makes sums too large.
+        """
+        model = self.model if tuning is None else tuning.applied(self.model)
+        if not isinstance(model.config, PhaseConfig):
+            raise TypeError("a phase coder needs a phase configuration")
+        return PhaseFlow(model.config, exact.layers(model, self.device, self.lowering))
+
+    def find(self, planes: Ints) -> Tuning | None:
+        """A tuning that suits planes (P, H, W), if any is worth a search."""
+        if not self.steps:
+            return None
+        from nvpcodec import tuning_search
+
+        if not tuning_search.can_be_tuned(planes):
+            return None
+        return tuning_search.find_tuning(self.model, planes, self.device, self.steps)
 
 
 class PhaseCoder:
@@ -75,12 +125,18 @@ class PhaseCoder:
     coarse_first = True
 
     def __init__(
-        self, flow: PhaseFlow, table: BaseTable, device: torch.device, linear_parts: int = 1
+        self,
+        flow: PhaseFlow,
+        table: BaseTable,
+        device: torch.device,
+        linear_parts: int = 1,
+        tuner: Tuner | None = None,
     ) -> None:
         self._flow = flow
         self._table = table
         self._device = device
         self._linear_parts = linear_parts
+        self._tuner = tuner
 
     def encode(
         self, planes: Ints, note: Note | None = None, costs: Costs | None = None
@@ -89,27 +145,48 @@ class PhaseCoder:
 
         `note` sees what is coded under what, `costs` what that takes.
         """
-        return self.encode_chain([planes], note, costs)
+        started = time.perf_counter()
+        tuning = self._tuner.find(planes) if self._tuner else None
+        if tuning is not None:
+            seconds = time.perf_counter() - started
+            payload, accounts = self._encode([planes], tuning)
+            if len(payload) < len(self._encode([planes])[0]):
+                if note or costs:
+                    payload, accounts = self._encode([planes], tuning, note, costs)
+                fit = accounts.seconds["fit"] + seconds
+                return payload, replace(accounts, seconds={**accounts.seconds, "fit": fit})
+        return self._encode([planes], None, note, costs)
 
-    def encode_chain(
-        self, images: Sequence[Ints], note: Note | None = None, costs: Costs | None = None
-    ) -> tuple[bytes, Accounts]:
+    def encode_chain(self, images: Sequence[Ints]) -> tuple[bytes, Accounts]:
         """Several images' int32 planes (P, H, W), of one P, as one payload: they share the stack.
 
         The last image is pushed first, so that a decoder meets the images in their order.
         """
+        return self._encode(images)
+
+    def _encode(
+        self,
+        images: Sequence[Ints],
+        tuning: Tuning | None = None,
+        note: Note | None = None,
+        costs: Costs | None = None,
+    ) -> tuple[bytes, Accounts]:
         recorder = Recorder(self._table.costs)
         clock = _Clock()
         later = sum(_symbols(planes.shape) for planes in images)
+        flow = self._flow
+        if tuning is not None:
+            push_tuning(recorder, self._table, tuning, later)
+            flow = self._tuned(tuning)
         for planes in images:
             later -= _symbols(planes.shape)
-            self._record_image(recorder, clock, planes, later, note, costs)
+            self._record_image(flow, recorder, clock, planes, later, note, costs)
         with clock.stage("stack"):
             growth = recorder.best_growth()
             stack = Stack()
             recorder.play(stack, growth)
             coded = to_bytes(stack)
-        payload = bytes([GROWTHS.index(growth)]) + coded
+        payload = bytes(Head(growth, tuning is not None)) + coded
         ledger = stack.ledger
         accounts = Accounts(ledger.content_bits, ledger.initial_bits, 8 * len(coded), 8, clock.seconds)
         return payload, accounts
@@ -122,7 +199,7 @@ class PhaseCoder:
         DamagedFileError
             The payload is not one that `encode` writes.
         """
-        return self.decode_chain(payload, planes, [(height, width)])[0]
+        return self._decode(payload, planes, [(height, width)])[0]
 
     def decode_chain(self, payload: bytes, planes: int, sizes: Sequence[tuple[int, int]]) -> list[Ints]:
         """Mirror image of `encode_chain`; `sizes` are height and width of each image.
@@ -132,17 +209,23 @@ class PhaseCoder:
         DamagedFileError
             The payload is not one that `encode_chain` writes.
         """
-        growth = growth_of(payload[:1])
+        if Head.of(payload[:1]).tuned:
+            raise DamagedFileError("a chain of images has a tuning; get a good copy of the file")
+        return self._decode(payload, planes, sizes)
+
+    def _decode(self, payload: bytes, planes: int, sizes: Sequence[tuple[int, int]]) -> list[Ints]:
+        head = Head.of(payload[:1])
         stack = from_bytes(payload[1:])
         later = sum(_symbols((planes, *size)) for size in sizes)
+        flow = self._pop_flow(stack, head, later)
         images = []
         for size in sizes:
             later -= _symbols((planes, *size))
-            images.append(self._pop_image(stack, planes, size, later, growth))
+            images.append(self._pop_image(flow, stack, planes, size, later, head.growth))
         stack.require_empty()
         return images
 
-    def decode_scale(self, stack: Stack, growth: int, planes: int, size: tuple[int, int], scale: int) -> Ints:
+    def decode_scale(self, stack: Stack, head: Head, planes: int, size: tuple[int, int], scale: int) -> Ints:
         """int32 planes (P, h, w) of a scale of the one image on the stack: its pixels in rows and columns
         that are multiples of 2^scale, or those of its coarsest scale. What finer scales need stays on the
         stack.
@@ -152,10 +235,24 @@ class PhaseCoder:
         DamagedFileError
             As for `decode`, as far as these pixels tell.
         """
-        return self._pop_image(stack, planes, size, 0, growth, scale)
+        flow = self._pop_flow(stack, head, _symbols((planes, *size)))
+        return self._pop_image(flow, stack, planes, size, 0, head.growth, scale)
+
+    def _tuned(self, tuning: Tuning) -> PhaseFlow:
+        if self._tuner is None:
+            raise TypeError("this coder has no model to tune")
+        return self._tuner.flow(tuning)
+
+    def _pop_flow(self, stack: Stack, head: Head, before: int) -> PhaseFlow:
+        """The flow that a payload was coded with; what it says of that is the first on the stack."""
+        if not head.tuned:
+            return self._flow
+        tuning = pop_tuning(stack, self._table, self._flow.config.layers(), before, head.growth)
+        return self._tuned(tuning)
 
     def _record_image(
         self,
+        flow: PhaseFlow,
         recorder: Recorder,
         clock: "_Clock",
         planes: Ints,
@@ -186,10 +283,17 @@ class PhaseCoder:
             return known, mean
 
         with torch.inference_mode(), clock.stage("network"):
-            self._flow.walk(height, width, count, scales[-1], code)
+            flow.walk(height, width, count, scales[-1], code)
 
     def _pop_image(
-        self, stack: Stack, planes: int, size: tuple[int, int], later: int, growth: int, scale: int = 0
+        self,
+        flow: PhaseFlow,
+        stack: Stack,
+        planes: int,
+        size: tuple[int, int],
+        later: int,
+        growth: int,
+        scale: int = 0,
     ) -> Ints:
         """Mirror image of `_record_image`, down to `scale`."""
         coarsest = self._pop_coarsest(stack, planes, scale_sizes(*size)[-1])
@@ -212,7 +316,7 @@ class PhaseCoder:
             return prediction.ask(mean, values), mean
 
         with torch.inference_mode():
-            decoded = self._flow.walk(*size, planes, coarsest, code, scale)
+            decoded = flow.walk(*size, planes, coarsest, code, scale)
         return decoded[0].to(torch.int32).cpu().numpy()
 
     def _record(

@@ -974,21 +974,42 @@ def phase_size(p: int, scale: Size) -> Size:
 def decode_phase(model: Model, reader: Reader, height: int, width: int, planes: int) -> Array:
     """The planes (planes, h, w) of a region."""
     growth = reader.u8()
-    require(growth < len(GROWTHS), "a reserved growth")
+    require(growth % 128 < len(GROWTHS), "a reserved growth")
     stack = Stack(reader.rest())
     sizes = [(height, width)]
     while sizes[-1][0] * sizes[-1][1] > 16:
         sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
     values = np.zeros((3, *sizes[-1]), np.int64)
+    coded = planes * (height * width - values[0].size)
+    if growth >= 128:
+        model = pop_tuned(model, stack, GROWTHS[growth % 128], coded)
     for plane, (low, high) in zip(range(planes), LEGAL):
         numbers = stack.pop_list(values[plane].size, high - low + 1)
         values[plane] = low + np.array(numbers).reshape(sizes[-1])
-    flow = PhaseFlow(model, stack, GROWTHS[growth], planes, planes * height * width - values[:planes].size)
+    flow = PhaseFlow(model, stack, GROWTHS[growth % 128], planes, coded)
     features: list[Array | None] = [None] * model.orientations
     for scale in reversed(range(len(sizes) - 1)):
         values = flow.decode_scale(scale, sizes[scale], values, features)
     stack.check_empty()
     return values[:planes]
+
+
+def pop_tuned(model: Model, stack: Stack, growth: int, before: int) -> Model:
+    """The model with the biases that a tuning shifts."""
+    tensors = dict(model.tensors)
+    for level in range(model.config["levels"]):
+        names = [n[: -len(".bias")] for n in sorted(tensors) if n.endswith(".bias")]
+        names = sorted(name for name in names if name.startswith(f"level{level}."))
+        zeros = np.zeros(sum(len(tensors[name + ".bias"]) for name in names), np.int64)
+        e = stack.pop(SCALE_INDICES)
+        shifts = pop_array(stack, tensors["base"], growth, before, zeros, zeros + e, -128, 127)
+        for name in names:
+            bias = tensors[name + ".bias"]
+            own, shifts = shifts[: len(bias)], shifts[len(bias) :]
+            tensors[name + ".bias"] = bias + own * 2 ** (tensors[name + ".shift"] + 1)
+    for name, (inputs, _) in phase_layers(model.config).items():
+        check_layer(tensors, name, len(inputs))
+    return Model(model.config, tensors)
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from nvpcodec.coupling_layout import (
     scale_channels,
 )
 from nvpcodec.distribution import BaseTable, Distribution
+from nvpcodec.float_layers import Conv
 from nvpcodec.flow.squeeze import squeeze, unsqueeze
 from nvpcodec.model import CouplingConfig
 from nvpcodec.tables import MASS_TOTAL
 from nvpcodec.train.base_table import base_table
 from nvpcodec.train.coupling_model import START_SCALE, CouplingModel, centre
 from nvpcodec.train.export_coupling import export_coupling, gaussian
-from nvpcodec.train.layers import Conv
 
 SMALL = CouplingConfig(width=6, blocks=1, head_width=5)
 

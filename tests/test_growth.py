@@ -9,8 +9,8 @@ import torch
 
 from nvpcodec.errors import InputError
 from nvpcodec.model import PhaseConfig
+from nvpcodec.phase_model import PhaseModel
 from nvpcodec.train.growth import grown
-from nvpcodec.train.phase_model import PhaseModel
 
 SMALL = PhaseConfig(levels=2, width=8, blocks=(1, 1), head_width=8, handed_width=4)
 LARGE = PhaseConfig(levels=2, width=12, blocks=(2, 3), head_width=10, handed_width=6)

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from nvpcodec.model import Model, PhaseConfig
 from nvpcodec.phase_coder import phase_coder
+from nvpcodec.phase_model import PhaseModel, Placement, log_mass
 from nvpcodec.tables import LEGAL
 from nvpcodec.train.base_table import base_table, logistic
-from nvpcodec.train.phase_model import PhaseModel, Placement, log_mass
 from nvpcodec.train.quantize import integer_layer
 
 TINY = PhaseConfig(levels=2, width=8, blocks=(1, 1), head_width=8, handed_width=4)

@@ -8,8 +8,8 @@ from torch import Tensor
 from nvpcodec.errors import ModelError
 from nvpcodec.exact import ExactLayer, direct
 from nvpcodec.fixedpoint import FLOAT32_EXACT, accumulator_bounds
+from nvpcodec.float_layers import Conv
 from nvpcodec.tables import ACTIVATION_MAX, ACTIVATION_MIN, ACTIVATION_UNIT
-from nvpcodec.train.layers import Conv
 from nvpcodec.train.quantize import integer_layer
 
 

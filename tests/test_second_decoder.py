@@ -19,15 +19,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import safetensors.numpy
+import torch
 
-from nvpcodec import codec, container, exact, flow_payload, plain, stand_ins, zoo
+from nvpcodec import codec, colour, container, exact, flow_payload, plain, stand_ins, zoo
 from nvpcodec.container import Container, RegionPart
 from nvpcodec.errors import NvpError
 from nvpcodec.model import Config, CouplingConfig, Model, PhaseConfig, save
 from nvpcodec.options import DEFAULT_EFFORT, Options
+from nvpcodec.phase_coder import phase_coder
 from nvpcodec.pixels import Image, Kind
 from nvpcodec.pixels import Samples as AnySamples
 from nvpcodec.train.base_table import base_table, logistic
+from nvpcodec.tuning import Tuning
 from tests import helpers, second_decoder
 from tests.golden import make
 from tests.hostile import makers
@@ -235,6 +238,29 @@ def test_refined_regions(height: int, width: int, kind: Kind, orientations: int)
     model = phase_model(orientations, refinement_width=7)
     data = flow_file(samples, kind, model)
     assert np.array_equal(decoded(data, model), samples)
+
+
+def tuned_part(samples: Samples, kind: Kind, model: Model, most: int) -> RegionPart:
+    """A region coded with random shifts."""
+    generator = np.random.default_rng(most)
+    shifts = {
+        spec.name: generator.integers(-most, most + 1, spec.outputs).astype(np.int32)
+        for spec in model.config.layers()
+    }
+    coder = phase_coder(model, torch.device("cpu"))
+    planes = colour.to_planes(samples)
+    return RegionPart(container.MODE_FLOW, coder._encode([planes], Tuning(shifts))[0])
+
+
+@pytest.mark.parametrize("refinement_width", [0, 7])
+@pytest.mark.parametrize(("height", "width", "kind"), [(33, 34, Kind.RGB), (40, 29, Kind.GREY)])
+def test_tuned_regions(height: int, width: int, kind: Kind, refinement_width: int) -> None:
+    samples = scene(height, height, width, kind.channels)
+    model = phase_model(1, refinement_width)
+    part = tuned_part(samples, kind, model, 2)
+    for mode in (container.MODE_FLOW, container.MODE_FLOW_TOP_FIRST):
+        data = file_of(samples, kind, 8, (in_mode(mode, part, kind),), width, model)
+        assert np.array_equal(decoded(data, model), samples)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from nvpcodec import cli
 from nvpcodec.colour import to_planes
 from nvpcodec.errors import InputError
 from nvpcodec.model import PhaseConfig
+from nvpcodec.phase_model import PhaseModel
 from nvpcodec.train.config import CONFIGS, read_config
 from nvpcodec.train.data import Augmentation, batches, halve_chroma, is_validation, load_rgb, rgb_to_planes
 from nvpcodec.train.loop import Schedule, Trainer
-from nvpcodec.train.phase_model import PhaseModel
 
 TINY = PhaseConfig(levels=2, width=8, blocks=(1, 1), head_width=8, handed_width=4)
 DEMO = Path(__file__).parents[1] / "demo"

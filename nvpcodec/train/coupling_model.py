@@ -26,6 +26,7 @@ from nvpcodec.coupling_layout import (
     latent_channels,
     masks,
 )
+from nvpcodec.float_layers import HIGH, LOW, Conv, add, build_layers, find_layer, key
 from nvpcodec.flow.bases import normal_log_density
 from nvpcodec.flow.couplings import Conditioner, couple, uncouple
 from nvpcodec.flow.elementwise import Affine
@@ -35,7 +36,6 @@ from nvpcodec.flow.squeeze import squeeze, unsqueeze
 from nvpcodec.model import CouplingConfig
 from nvpcodec.network import CouplingNetwork, layers_below
 from nvpcodec.tables import ACTIVATION_UNIT
-from nvpcodec.train.layers import HIGH, LOW, Conv, add, build_layers, find_layer, key
 
 #: What is taken from luma to bring mid-grey to zero.
 MID_GREY = 128

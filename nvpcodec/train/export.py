@@ -4,8 +4,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from nvpcodec.model import Model
+from nvpcodec.phase_model import PhaseModel
 from nvpcodec.train.base_table import base_table, logistic
-from nvpcodec.train.phase_model import PhaseModel
 from nvpcodec.train.quantize import integer_layers
 from nvpcodec.train.shapes import fit_shapes
 

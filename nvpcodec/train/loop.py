@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nvpcodec.float_layers import Conv
 from nvpcodec.flow import bits
 from nvpcodec.train.growth import grown
-from nvpcodec.train.layers import Conv
 from nvpcodec.train.muon import Muon
 
 FEW_OUTPUTS = 8

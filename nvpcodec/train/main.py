@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nvpcodec.errors import InputError
 from nvpcodec.exact import find_device
 from nvpcodec.model import CONFIGS, Model, save
+from nvpcodec.phase_model import PhaseModel
 from nvpcodec.train.config import TrainingConfig, read_config
 from nvpcodec.train.coupling_model import CouplingModel
 from nvpcodec.train.data import batches, find_images, is_validation, load_rgb, rgb_to_planes, validation_crops
@@ -18,7 +19,6 @@ from nvpcodec.train.export import export_phase
 from nvpcodec.train.export_coupling import export_coupling
 from nvpcodec.train.flow_model import FlowModel, write_flow
 from nvpcodec.train.loop import Schedule, Trainer, run_loop
-from nvpcodec.train.phase_model import PhaseModel
 
 #: Photographs that the shapes of the base distribution are fitted to.
 SHAPED_IMAGES = 120

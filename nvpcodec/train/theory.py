@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from nvpcodec.distribution import BaseTable
+from nvpcodec.float_layers import Conv
 from nvpcodec.model import CouplingConfig, Model, PhaseConfig
 from nvpcodec.network import Layer
 from nvpcodec.phase_coder import PhaseCoder
 from nvpcodec.phase_flow import PhaseFlow
+from nvpcodec.phase_model import PhaseModel
 from nvpcodec.stack import Ints
 from nvpcodec.tables import ACTIVATION_UNIT
 from nvpcodec.train.coupling_model import CouplingModel
-from nvpcodec.train.layers import Conv
-from nvpcodec.train.phase_model import PhaseModel
 
 CPU = torch.device("cpu")
 

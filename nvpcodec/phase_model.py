@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nvpcodec.context import Neighbourhood, context_inputs, neighbourhood, normalise, pad_phase
+from nvpcodec.float_layers import Conv, add, build_layers, find_layer, key
 from nvpcodec.flow.bases import logistic_log_mass
 from nvpcodec.flow.elementwise import Affine
 from nvpcodec.flow.layer import per_item
@@ -31,7 +32,6 @@ from nvpcodec.tables import (
     SCALE_STEPS_PER_OCTAVE,
     SCALES,
 )
-from nvpcodec.train.layers import Conv, add, build_layers, find_layer, key
 
 SCALE_MAX_LOG2 = SCALE_MIN_LOG2 + (SCALES - 1) / SCALE_STEPS_PER_OCTAVE
 

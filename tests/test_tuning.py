@@ -1,0 +1,158 @@
+"""Tunings: shifts come back, keep the bounds, and make images smaller that a model knows badly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from nvpcodec.distribution import BaseTable
+from nvpcodec.errors import DamagedFileError
+from nvpcodec.model import Model
+from nvpcodec.phase_coder import TUNED, Head, PhaseCoder, phase_coder
+from nvpcodec.recorder import GROWTHS, Recorder
+from nvpcodec.report import Accounts
+from nvpcodec.stack import Ints, Stack
+from nvpcodec.tuning import SHIFT_MAX, SHIFT_MIN, STEP_BITS, Tuning, pop_tuning, push_tuning
+from nvpcodec.tuning_search import TUNED_PIXELS, can_be_tuned, find_tuning, float_twin
+from tests.models import CONFIG, REFINED, small_model
+from tests.test_phase_coder import waves
+
+CPU = torch.device("cpu")
+TABLE = BaseTable(small_model().tensors["base"])
+
+
+def random_tuning(seed: int, most: int = 3) -> Tuning:
+    generator = np.random.default_rng(seed)
+    return Tuning(
+        {
+            spec.name: generator.integers(-most, most + 1, spec.outputs).astype(np.int32)
+            for spec in REFINED.layers()
+        }
+    )
+
+
+@pytest.mark.parametrize("most", [0, 3, SHIFT_MAX])
+def test_shifts_come_back(most: int) -> None:
+    tuning = random_tuning(1, most)
+    recorder, stack = Recorder(TABLE.costs), Stack()
+    push_tuning(recorder, TABLE, tuning, 1000)
+    recorder.play(stack, 64)
+    found = pop_tuning(stack, TABLE, REFINED.layers(), 1000, 64)
+    stack.require_empty()
+    assert found.shifts.keys() == tuning.shifts.keys()
+    assert all(np.array_equal(found.shifts[name], shifts) for name, shifts in tuning.shifts.items())
+
+
+def test_a_shift_moves_what_a_layer_says_by_so_many_steps() -> None:
+    model = small_model(REFINED)
+    tuned = random_tuning(2).applied(model)
+    for spec in REFINED.layers():
+        moved = tuned.tensors[f"{spec.name}.bias"] - model.tensors[f"{spec.name}.bias"]
+        units = 1 << (model.tensors[f"{spec.name}.shift"].astype(int) + STEP_BITS)
+        assert np.array_equal(moved, random_tuning(2).shifts[spec.name] * units)
+    assert tuned.model_id != model.model_id
+
+
+def test_shifts_that_are_too_large_are_refused() -> None:
+    """By the bound of one bias alone, and by that of a whole sum."""
+    model = small_model(REFINED)
+    spec = next(iter(REFINED.layers()))
+    shift = model.tensors[f"{spec.name}.shift"].copy()
+    for bits in (23, 16):
+        shift[:] = bits
+        large = replace(model, tensors={**model.tensors, f"{spec.name}.shift": shift})
+        most = np.full(spec.outputs, SHIFT_MIN if bits == 23 else SHIFT_MAX, np.int32)
+        with pytest.raises(DamagedFileError, match="tuning"):
+            Tuning({spec.name: most}).applied(large)
+
+
+def test_the_twin_is_the_model_in_floats() -> None:
+    model = small_model(REFINED)
+    planes = waves(3, 64, 64)
+    with torch.no_grad():
+        nats = float_twin(model).log_prob(torch.from_numpy(planes)[None].float()).item()
+    theory = phase_coder(model, CPU, 1).encode(planes)[1].theory_bits
+    assert -nats / np.log(2) == pytest.approx(theory, rel=0.05)
+
+
+@cache
+def coder(effort: int) -> PhaseCoder:
+    return phase_coder(small_model(REFINED), CPU, effort)
+
+
+@cache
+def tuned_payload(count: int) -> tuple[bytes, Accounts]:
+    return coder(8).encode(waves(count, 200, 180))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_tuned_payloads_are_smaller_and_come_back(count: int) -> None:
+    """The model has random weights, so there is much to gain."""
+    planes = waves(count, 200, 180)
+    tuned, accounts = tuned_payload(count)
+    plain, _ = coder(7).encode(planes)
+    assert len(tuned) < 0.99 * len(plain)
+    assert tuned[0] >= TUNED > plain[0]
+    assert np.array_equal(coder(1).decode(tuned, count, 200, 180), planes)
+    assert 8 * len(tuned) == accounts.stack_bits + accounts.side_bits
+
+
+def test_costs_of_a_tuned_payload_are_those_of_its_pixels() -> None:
+    spent = []
+    payload, _ = coder(8).encode(waves(1, 200, 180), costs=lambda _, bits: spent.append(bits.sum()))
+    assert payload == tuned_payload(1)[0]
+    assert 0.8 < sum(spent) / (8 * len(payload)) < 1
+
+
+def test_small_images_are_not_tuned() -> None:
+    planes = waves(3, 60, 70)
+    assert coder(9).encode(planes)[0] == coder(7).encode(planes)[0] or coder(9).encode(planes)[0][0] < TUNED
+    assert not can_be_tuned(planes)
+    assert not can_be_tuned(np.zeros((1, 8, TUNED_PIXELS), np.int32)), "too narrow for a crop"
+    assert can_be_tuned(np.zeros((1, 128, TUNED_PIXELS // 128), np.int32))
+
+
+def test_a_tuning_that_does_not_pay_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def useless(model: Model, planes: Ints, device: torch.device, steps: int) -> Tuning:
+        return random_tuning(3, most=100)
+
+    monkeypatch.setattr("nvpcodec.tuning_search.find_tuning", useless)
+    planes = waves(3, 200, 180)
+    assert coder(8).encode(planes)[0][0] < TUNED
+
+
+def test_a_search_changes_no_weights() -> None:
+    model = small_model(CONFIG)
+    before = model.model_id
+    tuning = find_tuning(model, waves(3, 200, 180), CPU, 8)
+    assert small_model(CONFIG).model_id == before
+    assert any(shifts.any() for shifts in tuning.shifts.values())
+
+
+def test_heads() -> None:
+    for growth in GROWTHS:
+        for tuned in (False, True):
+            assert Head.of(bytes(Head(growth, tuned))) == Head(growth, tuned)
+    for first in (b"", bytes([len(GROWTHS)]), bytes([TUNED + len(GROWTHS)])):
+        with pytest.raises(DamagedFileError):
+            Head.of(first)
+
+
+def test_a_chain_has_no_tuning() -> None:
+    payload, _ = coder(5).encode_chain([waves(1, 20, 20)] * 2)
+    with pytest.raises(DamagedFileError):
+        coder(5).decode_chain(bytes([payload[0] + TUNED]) + payload[1:], 1, [(20, 20)] * 2)
+
+
+def test_damaged_tunings_never_end_in_another_error() -> None:
+    payload, _ = tuned_payload(1)
+    generator = np.random.default_rng(4)
+    for _ in range(12):
+        damaged = bytearray(payload)
+        damaged[-1 - int(generator.integers(40))] ^= int(generator.integers(1, 256))
+        with pytest.raises(DamagedFileError):
+            coder(1).decode(bytes(damaged), 1, 200, 180)
