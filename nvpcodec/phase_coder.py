@@ -171,24 +171,22 @@ class PhaseCoder:
         note: Note | None = None,
         costs: Costs | None = None,
     ) -> tuple[bytes, Accounts]:
-        recorder = Recorder(self._table.costs)
-        clock = _Clock()
+        flow = self._flow if tuning is None else self._tuned(tuning)
+        run = _Recording(flow, Recorder(self._table.costs), _Clock(), note, costs)
         later = sum(_symbols(planes.shape) for planes in images)
-        flow = self._flow
         if tuning is not None:
-            push_tuning(recorder, self._table, tuning, later)
-            flow = self._tuned(tuning)
+            push_tuning(run.recorder, self._table, tuning, later)
         for planes in images:
             later -= _symbols(planes.shape)
-            self._record_image(flow, recorder, clock, planes, later, note, costs)
-        with clock.stage("stack"):
-            growth = recorder.best_growth()
+            self._record_image(run, planes, later)
+        with run.clock.stage("stack"):
+            growth = run.recorder.best_growth()
             stack = Stack()
-            recorder.play(stack, growth)
+            run.recorder.play(stack, growth)
             coded = to_bytes(stack)
         payload = bytes(Head(growth, tuning is not None)) + coded
         ledger = stack.ledger
-        accounts = Accounts(ledger.content_bits, ledger.initial_bits, 8 * len(coded), 8, clock.seconds)
+        accounts = Accounts(ledger.content_bits, ledger.initial_bits, 8 * len(coded), 8, run.clock.seconds)
         return payload, accounts
 
     def decode(self, payload: bytes, planes: int, height: int, width: int) -> Ints:
@@ -250,40 +248,23 @@ class PhaseCoder:
         tuning = pop_tuning(stack, self._table, self._flow.config.layers(), before, head.growth)
         return self._tuned(tuning)
 
-    def _record_image(
-        self,
-        flow: PhaseFlow,
-        recorder: Recorder,
-        clock: "_Clock",
-        planes: Ints,
-        later: int,
-        note: Note | None,
-        costs: Costs | None,
-    ) -> None:
+    def _record_image(self, run: "_Recording", planes: Ints, later: int) -> None:
         """Record one image's planes (P, H, W); `later` samples are those of the images behind it."""
         count, height, width = planes.shape
         scales = [torch.from_numpy(planes)[None].float().to(self._device)]
         for _ in scale_sizes(height, width)[1:]:
             scales.append(scales[-1][..., ::2, ::2])
-        self._record_coarsest(recorder, flat_ints(scales[-1]).reshape(count, -1))
+        self._record_coarsest(run.recorder, flat_ints(scales[-1]).reshape(count, -1))
 
         def code(prediction: Prediction) -> tuple[Tensor, Tensor]:
             phase, plane = prediction.phase, prediction.plane
             known = scales[prediction.level][0, plane, phase // 2 :: 2, phase % 2 :: 2]
-            mean, parts = self._record(recorder, clock, prediction, known, later)
-            bits = torch.zeros(known.shape, dtype=torch.float64)
-            for part, distribution, x in parts:
-                if note is not None:
-                    note(distribution, x)
-                if costs is not None:
-                    spent = symbol_bits(self._table, distribution, x)
-                    bits[part.place] = torch.from_numpy(spent).view(part.mean.shape)
-            if costs is not None:
-                costs(prediction, bits.flatten().numpy())
+            mean, parts = self._record(run, prediction, known, later)
+            self._tell(run, prediction, parts)
             return known, mean
 
-        with torch.inference_mode(), clock.stage("network"):
-            flow.walk(height, width, count, scales[-1], code)
+        with torch.inference_mode(), run.clock.stage("network"):
+            run.flow.walk(height, width, count, scales[-1], code)
 
     def _pop_image(
         self,
@@ -319,20 +300,32 @@ class PhaseCoder:
             decoded = flow.walk(*size, planes, coarsest, code, scale)
         return decoded[0].to(torch.int32).cpu().numpy()
 
+    def _tell(self, run: "_Recording", prediction: Prediction, parts: "_Parts") -> None:
+        """Say what was recorded to those who want to know."""
+        bits = torch.zeros(prediction.mean.shape, dtype=torch.float64)
+        for part, distribution, x in parts:
+            if run.note is not None:
+                run.note(distribution, x)
+            if run.costs is not None:
+                spent = symbol_bits(self._table, distribution, x)
+                bits[part.place] = torch.from_numpy(spent).view(part.mean.shape)
+        if run.costs is not None:
+            run.costs(prediction, bits.flatten().numpy())
+
     def _record(
-        self, recorder: Recorder, clock: "_Clock", prediction: Prediction, known: Tensor, later: int
-    ) -> tuple[Tensor, list[tuple[Part, Distribution, Ints]]]:
+        self, run: "_Recording", prediction: Prediction, known: Tensor, later: int
+    ) -> tuple[Tensor, "_Parts"]:
         """Record one prediction's values (h, w); returns the mean that it was asked with, and the
         distributions and values (n,) of its parts.
         """
         linear_part = None
-        with clock.stage("fit"):
+        with run.clock.stage("fit"):
             if is_fitted(prediction):
                 linear_part = find_linear_part(
                     prediction, prediction.regressors(), flat_ints(known), self._table, self._linear_parts
                 )
             mean = plain_mean(prediction) if linear_part is None else linear_part.mean
-        parts: list[tuple[Part, Distribution, Ints]] = []
+        parts: _Parts = []
 
         def values(part: Part) -> Tensor:
             x = known[part.place]
@@ -341,16 +334,16 @@ class PhaseCoder:
 
         prediction.ask(mean, values)
         if linear_part is not None:
-            with clock.stage("fit"):
+            with run.clock.stage("fit"):
                 fit = Fit(linear_part.coefficients, self._corrections(parts))
-                fitting.push_fit(recorder, self._table, fit, prediction.remaining + later)
+                fitting.push_fit(run.recorder, self._table, fit, prediction.remaining + later)
                 parts = [(part, fit.corrected(d), x) for part, d, x in parts]
-        with clock.stage("distribution"):
+        with run.clock.stage("distribution"):
             for part, d, x in parts:
-                push_symbols(recorder, self._table, d, x, part.remaining + later)
+                push_symbols(run.recorder, self._table, d, x, part.remaining + later)
         return mean, parts
 
-    def _corrections(self, parts: list[tuple[Part, Distribution, Ints]]) -> Ints:
+    def _corrections(self, parts: "_Parts") -> Ints:
         """Corrections for all parts together."""
         distributions = [d for _, d, _ in parts]
         together = replace(
@@ -374,6 +367,21 @@ def _symbols(shape: tuple[int, ...]) -> int:
     planes, height, width = shape
     coarsest_height, coarsest_width = scale_sizes(height, width)[-1]
     return planes * (height * width - coarsest_height * coarsest_width)
+
+
+#: Parts of a prediction with their distributions and values (n,).
+_Parts = list[tuple[Part, Distribution, Ints]]
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """One payload as it is recorded: with which flow, where, and who wants to know."""
+
+    flow: PhaseFlow
+    recorder: Recorder
+    clock: "_Clock"
+    note: Note | None
+    costs: Costs | None
 
 
 class _Clock:

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from nvpcodec import container, zoo  # noqa: E402
 from nvpcodec.codec import ALPHA_KINDS, decode_image, encode_image  # noqa: E402
 from nvpcodec.errors import NvpError  # noqa: E402
-from nvpcodec.options import DEFAULT_MODEL, Options  # noqa: E402
+from nvpcodec.options import DEFAULT_EFFORT, DEFAULT_MODEL, Options  # noqa: E402
 from nvpcodec.pixels import Image, Kind, Metadata, Text  # noqa: E402
 from nvpcodec.regions import cut  # noqa: E402
 
@@ -36,6 +36,8 @@ HEIGHT, WIDTH = 33, 48
 #: Large enough that every flow beats the plain codings, and odd.
 FLOW = (91, 117)
 FITTED = (130, 136)
+#: As small as images may be to be tuned to.
+TUNED = (182, 182)
 #: Six regions of `FLOW`, those at the right and at the bottom smaller.
 CELL = 48
 
@@ -45,11 +47,14 @@ Index = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """An image, the model that codes it, and the side of its regions where they are not the encoder's."""
+    """An image, the model that codes it, the side of its regions where they are not the encoder's, and the
+    effort.
+    """
 
     image: Image
     model: str = DEFAULT_MODEL
     cell: int | None = None
+    effort: int = DEFAULT_EFFORT
 
 
 def crop(kind: Kind, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Image:
@@ -175,12 +180,13 @@ def cases() -> dict[str, Case]:
         f"{default}-stretched-rgba": Case(stretched(Kind.RGBA)),
         f"{default}-toned-rgba": Case(toned(Kind.RGBA)),
     }
-    return plain | flow | ranked
+    tuned = {f"{default}-tuned": Case(crop(Kind.RGB, TUNED), effort=9)}
+    return plain | flow | ranked | tuned
 
 
 def encode(case: Case) -> bytes:
     """The file of a case, its regions coded one by one where the case names their side."""
-    options = Options(model=case.model, device="cpu")
+    options = Options(model=case.model, device="cpu", effort=case.effort)
     if case.cell is None:
         return encode_image(case.image, options)
     cells = cut(case.image.height, case.image.width, case.cell, case.cell)
