@@ -100,7 +100,7 @@ def _every(first: int, count: int, step: int) -> slice:
 
 
 MARGIN = 1
-#: A scale of fewer blocks is coded without refinement: the passes would take time and win nothing.
+#: A scale of fewer blocks is coded without refinement: the passes would take time and win little.
 REFINED_BLOCKS = 256
 #: First row and column of what each pass over the pixels of a phase codes; no pass sees itself.
 PASSES = ((0, 0), (1, 1), (0, 1), (1, 0))

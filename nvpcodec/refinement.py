@@ -40,8 +40,9 @@ class Innovations:
 
     def note(self, phase: int, plane: int, lattice: Lattice, innovations: Tensor) -> None:
         """Those of a pass, (B, rows, columns), are known from now on."""
-        padded = self._padded.setdefault((phase, plane), self._unknown.clone())
-        padded[(..., *lattice.beside(0, 0))] = innovations
+        if (phase, plane) not in self._padded:
+            self._padded[phase, plane] = self._unknown.clone()
+        self._padded[phase, plane][(..., *lattice.beside(0, 0))] = innovations
 
     def around(self, phase: int, plane: int, lattice: Lattice, offsets: Offsets) -> list[Tensor]:
         """(B, rows, columns) for each offset from the lattice."""
