@@ -455,7 +455,8 @@ def test_inputs_of_every_layer_are_activations(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(exact, "layers", lambda *given: {n: watched(n, y) for n, y in make(*given).items()})
     generator = np.random.default_rng(9)
-    planes = np.stack([generator.choice([*ends, sum(ends) // 2], (40, 48)) for ends in LEGAL])
+    # So large that three scales are refined.
+    planes = np.stack([generator.choice([*ends, sum(ends) // 2], (130, 126)) for ends in LEGAL])
     with contextlib.suppress(UnsupportedImageError):  # the RealNVP may be taken out of its range
         CODERS[model.kind](model, CPU, DEFAULT_EFFORT).encode(planes.astype(np.int32))
     assert seen == {spec.name for spec in model.config.layers()}
