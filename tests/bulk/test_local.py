@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def kill_at_work(pipe: Path, times: int) -> threading.Thread:
             stream = os.open(pipe, os.O_WRONLY)  # waits for a reader
             (worker,) = multiprocessing.active_children()
             worker.kill()
-            worker.join()
+            wait([worker.sentinel])  # and not join: of two threads that do, one learns no exit status
             os.close(stream)
 
     thread = threading.Thread(target=kill)
