@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nvpcodec.layout import NEAREST, NEIGHBOURHOOD, REACH
+from nvpcodec.model import PLANES
 from nvpcodec.tables import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
@@ -94,9 +95,14 @@ def normalise(differences: Tensor, activity: Tensor) -> Tensor:
     return scaled.floor().clamp(ACTIVATION_MIN, ACTIVATION_MAX)
 
 
-def table(entries: tuple[int, ...], like: Tensor) -> Tensor:
-    """A table of integers as a tensor of the type and device of another."""
-    return _table(entries, like.dtype, like.device)
+def all_planes(x: Tensor) -> Tensor:
+    """Planes (B, 3, h, w) of (B, P, h, w): a grey image has chroma zero."""
+    return F.pad(x, (0, 0, 0, 0, 0, PLANES - x.shape[1]))
+
+
+def table(entries: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """A table of integers as a tensor on the device of another, and of its type unless another is given."""
+    return _table(entries, dtype or like.dtype, like.device)
 
 
 @cache

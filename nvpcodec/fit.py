@@ -23,12 +23,12 @@ from nvpcodec.phase_flow import Part, Prediction
 from nvpcodec.recorder import Recorder
 from nvpcodec.regressors import Regressors
 from nvpcodec.stack import Ints, Stack
-from nvpcodec.steps import pop_symbols, push_symbols
+from nvpcodec.steps import costs_around_zero, pop_around_zero, push_around_zero
 from nvpcodec.tables import SCALES, SHIFT_UNIT
 
 #: Phases with fewer pixels are not fitted: the coefficients would cost more than they save.
 FIT_PIXELS = 4096
-COEFFICIENT_MIN, COEFFICIENT_MAX = -512, 511
+COEFFICIENTS = COEFFICIENT_MIN, COEFFICIENT_MAX = -512, 511
 #: A regressor in quarter steps times a coefficient in 2^-8, shifted right by this, is in sixteenths.
 PRODUCT_BITS = 6
 REGRESSOR_MAGNITUDE = exact.SUMMED_MAX
@@ -69,9 +69,7 @@ def flat_ints(x: Tensor) -> Ints:
 
 def push_fit(recorder: Recorder, table: BaseTable, fit: Fit, before: int) -> None:
     """Coefficients as symbols around zero whose scale comes first, corrections as uniform integers."""
-    spread = int(coefficient_costs(fit.coefficients, table).argmin())
-    recorder.push(np.array([spread], np.int32), SCALES)
-    push_symbols(recorder, table, _around_zero(len(fit.coefficients), spread), fit.coefficients, before)
+    push_around_zero(recorder, table, fit.coefficients, COEFFICIENTS, before)
     recorder.push(fit.corrections - CORRECTION_MIN, CORRECTIONS)
 
 
@@ -83,25 +81,15 @@ def pop_fit(stack: Stack, table: BaseTable, count: int, before: int, growth: int
     DamagedFileError
         The coefficients are so large that the shift would not be exact.
     """
-    spread = int(stack.pop(1, SCALES)[0])
-    coefficients = pop_symbols(stack, table, _around_zero(count, spread), before, growth)
+    coefficients = pop_around_zero(stack, table, count, COEFFICIENTS, before, growth)
     if np.abs(coefficients).sum() > MAX_COEFFICIENT_SUM:
         raise DamagedFileError("the coefficients of a region lie out of range; get a good copy of the file")
     return Fit(coefficients, stack.pop(BUCKETS, CORRECTIONS) + CORRECTION_MIN)
 
 
 def coefficient_costs(coefficients: Ints, table: BaseTable) -> NDArray[np.int64]:
-    """What coefficients (n,) cost around zero with each scale index, (72,) in 1/256 bit."""
-    count = len(coefficients)
-    each = _around_zero(count * SCALES, np.repeat(np.arange(SCALES, dtype=np.int32), count))
-    masses = table.masses(each, np.tile(coefficients, SCALES))
-    costs: NDArray[np.int64] = table.costs[masses].reshape(SCALES, count).sum(1)
-    return costs
-
-
-def _around_zero(count: int, scale: int | Ints) -> Distribution:
-    scales = np.broadcast_to(np.asarray(scale, np.int32), count)
-    return Distribution(np.zeros(count, np.int32), scales, COEFFICIENT_MIN, COEFFICIENT_MAX)
+    """What coefficients (n,) cost with each scale index, (72,) in 1/256 bit."""
+    return costs_around_zero(table, coefficients, COEFFICIENTS)
 
 
 def plain_mean(prediction: Prediction) -> Tensor:

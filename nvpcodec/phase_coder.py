@@ -147,15 +147,16 @@ class PhaseCoder:
         """
         started = time.perf_counter()
         tuning = self._tuner.find(planes) if self._tuner else None
-        if tuning is not None:
-            seconds = time.perf_counter() - started
-            payload, accounts = self._encode([planes], tuning)
-            if len(payload) < len(self._encode([planes])[0]):
-                if note or costs:
-                    payload, accounts = self._encode([planes], tuning, note, costs)
-                fit = accounts.seconds["fit"] + seconds
-                return payload, replace(accounts, seconds={**accounts.seconds, "fit": fit})
-        return self._encode([planes], None, note, costs)
+        if tuning is None:
+            return self._encode([planes], None, note, costs)
+        seconds = time.perf_counter() - started
+        plain, tuned = self._encode([planes]), self._encode([planes], tuning)
+        chosen = tuning if len(tuned[0]) < len(plain[0]) else None
+        payload, accounts = plain if chosen is None else tuned
+        if note or costs:
+            payload, accounts = self._encode([planes], chosen, note, costs)
+        fit = accounts.seconds["fit"] + seconds
+        return payload, replace(accounts, seconds={**accounts.seconds, "fit": fit})
 
     def encode_chain(self, images: Sequence[Ints]) -> tuple[bytes, Accounts]:
         """Several images' int32 planes (P, H, W), of one P, as one payload: they share the stack.
@@ -302,6 +303,8 @@ class PhaseCoder:
 
     def _tell(self, run: "_Recording", prediction: Prediction, parts: "_Parts") -> None:
         """Say what was recorded to those who want to know."""
+        if run.note is None and run.costs is None:
+            return
         bits = torch.zeros(prediction.mean.shape, dtype=torch.float64)
         for part, distribution, x in parts:
             if run.note is not None:

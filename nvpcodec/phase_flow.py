@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nvpcodec import exact
-from nvpcodec.context import Neighbourhood, table
+from nvpcodec.context import Neighbourhood, all_planes, table
 from nvpcodec.layout import (
     AROUND,
     BESIDE,
@@ -26,7 +26,7 @@ from nvpcodec.layout import (
     phase_size,
     scale_sizes,
 )
-from nvpcodec.model import PLANES, PhaseConfig
+from nvpcodec.model import PhaseConfig
 from nvpcodec.network import CouplingNetwork, Layer, layers_below
 from nvpcodec.orientation import ORIENTATIONS
 from nvpcodec.phase_view import Look, View
@@ -105,7 +105,7 @@ class Prediction:
     def _refined(self, outputs: Tensor, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and scale (rows, columns) of a pass by its move and log-scale (2, rows, columns)."""
         low, high = self.legal
-        factor = table(REFINEMENT_FACTOR, outputs.double())[scale.long()]
+        factor = table(REFINEMENT_FACTOR, scale, torch.float64)[scale.long()]
         moved = _shifted_right(outputs[0] * factor, REFINEMENT_FACTOR_BITS).to(mean.dtype)
         steps = _scale_steps(outputs[1])
         return (mean + moved).clamp_(low * SHIFT_UNIT, high * SHIFT_UNIT), (scale + steps).clamp_(
@@ -186,7 +186,7 @@ class _Level:
     def run(self, kept: Tensor, handed: Sequence[Tensor | None]) -> tuple[Tensor, list[Tensor]]:
         """This scale's planes from the next coarser one's, and each view's features to hand on."""
         views = self.flow.views(self.level, (kept.shape[-2], kept.shape[-1]), handed)
-        phases = {KEPT: _all_planes(kept)}
+        phases = {KEPT: all_planes(kept)}
         innovations = Innovations(kept)
         known = phases
         for coupling, changed in enumerate(COUPLINGS):
@@ -288,7 +288,7 @@ def _scale_steps(log_scale: Tensor) -> Tensor:
 
 def _innovations(errors: Tensor, scale: Tensor) -> Tensor:
     """Errors in sixteenths of a pixel step, in sixteenths of their scales. The products need float64."""
-    factor = table(INNOVATION_FACTOR, errors.double())[scale.long()]
+    factor = table(INNOVATION_FACTOR, scale, torch.float64)[scale.long()]
     found = _shifted_right(errors * factor, INNOVATION_FACTOR_BITS)
     return found.clamp_(-INNOVATION_MAX, INNOVATION_MAX).to(errors.dtype)
 
@@ -302,11 +302,6 @@ def _mean(outputs: list[dict[int, Tensor]]) -> dict[int, Tensor]:
         phase: ((torch.stack([said[phase] for said in outputs]).sum(0) + half) / len(outputs)).floor()
         for phase in outputs[0]
     }
-
-
-def _all_planes(x: Tensor) -> Tensor:
-    """A grey image has chroma zero."""
-    return F.pad(x, (0, 0, 0, 0, 0, PLANES - x.shape[1]))
 
 
 def _on_grid(x: Tensor, grid: torch.Size) -> Tensor:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nvpcodec.distribution import BaseTable, Cells, Distribution
 from nvpcodec.recorder import Recorder
 from nvpcodec.stack import Ints, Stack, growing_chunks
-from nvpcodec.tables import MASS_BITS, MASS_TOTAL
+from nvpcodec.tables import MASS_BITS, MASS_TOTAL, SCALES
 
 #: Symbols of at most this scale index whose mode has at least this mass are nearly certain.
 CERTAIN_SCALE = 14
@@ -40,6 +40,37 @@ def push_symbols(recorder: Recorder, table: BaseTable, d: Distribution, x: Ints,
     recorder.exchange(start, mass_of, before)
     tails, values, totals = _tails(cells, cell, x[rest])
     recorder.push_each(values[tails], totals[tails])
+
+
+def push_around_zero(
+    recorder: Recorder, table: BaseTable, values: Ints, legal: tuple[int, int], before: int
+) -> None:
+    """The scale index that makes values (n,) cheapest, then the values as symbols around zero."""
+    spread = int(costs_around_zero(table, values, legal).argmin())
+    recorder.push(np.array([spread], np.int32), SCALES)
+    push_symbols(recorder, table, _around_zero(len(values), spread, legal), values, before)
+
+
+def pop_around_zero(
+    stack: Stack, table: BaseTable, count: int, legal: tuple[int, int], before: int, growth: int
+) -> Ints:
+    """Mirror image of `push_around_zero`."""
+    spread = int(stack.pop(1, SCALES)[0])
+    return pop_symbols(stack, table, _around_zero(count, spread, legal), before, growth)
+
+
+def costs_around_zero(table: BaseTable, values: Ints, legal: tuple[int, int]) -> NDArray[np.int64]:
+    """What values (n,) cost around zero with each scale index, (72,) in 1/256 bit."""
+    count = len(values)
+    each = _around_zero(count * SCALES, np.repeat(np.arange(SCALES, dtype=np.int32), count), legal)
+    masses = table.masses(each, np.tile(values, SCALES))
+    costs: NDArray[np.int64] = table.costs[masses].reshape(SCALES, count).sum(1)
+    return costs
+
+
+def _around_zero(count: int, scale: int | Ints, legal: tuple[int, int]) -> Distribution:
+    scales = np.broadcast_to(np.asarray(scale, np.int32), count)
+    return Distribution(np.zeros(count, np.int32), scales, *legal)
 
 
 def symbol_bits(table: BaseTable, d: Distribution, x: Ints) -> NDArray[np.float64]:

@@ -10,16 +10,15 @@ from itertools import groupby
 
 import numpy as np
 
-from nvpcodec.distribution import BaseTable, Distribution
+from nvpcodec.distribution import BaseTable
 from nvpcodec.errors import DamagedFileError, ModelError
 from nvpcodec.fixedpoint import FLOAT32_EXACT
 from nvpcodec.model import LayerSpec, Model
 from nvpcodec.recorder import Recorder
 from nvpcodec.stack import Ints, Stack
-from nvpcodec.steps import pop_symbols, push_symbols
-from nvpcodec.tables import SCALES
+from nvpcodec.steps import pop_around_zero, push_around_zero
 
-SHIFT_MIN, SHIFT_MAX = -128, 127
+SHIFTS = SHIFT_MIN, SHIFT_MAX = -128, 127
 #: A step is two of the units that activations count in.
 STEP_BITS = 1
 
@@ -53,11 +52,9 @@ class Tuning:
 
 def push_tuning(recorder: Recorder, table: BaseTable, tuning: Tuning, before: int) -> None:
     """For each level a scale index and an array of symbols around zero."""
-    for _, names in _levels(tuning.shifts):
+    for names in _levels(tuning.shifts):
         shifts = np.concatenate([tuning.shifts[name] for name in names])
-        spread = _cheapest(table, shifts)
-        recorder.push(np.array([spread], np.int32), SCALES)
-        push_symbols(recorder, table, _around_zero(len(shifts), spread), shifts, before)
+        push_around_zero(recorder, table, shifts, SHIFTS, before)
 
 
 def pop_tuning(
@@ -66,27 +63,17 @@ def pop_tuning(
     """Mirror image of `push_tuning`."""
     outputs = {spec.name: spec.outputs for spec in layers}
     shifts: dict[str, Ints] = {}
-    for _, names in _levels(outputs):
+    for names in _levels(outputs):
         ends = np.cumsum([outputs[name] for name in names])
-        spread = int(stack.pop(1, SCALES)[0])
-        level = pop_symbols(stack, table, _around_zero(int(ends[-1]), spread), before, growth)
+        level = pop_around_zero(stack, table, int(ends[-1]), SHIFTS, before, growth)
         shifts |= dict(zip(names, np.split(level, ends[:-1]), strict=True))
     return Tuning(shifts)
 
 
-def _levels(names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+def _levels(names: Iterable[str]) -> Iterator[list[str]]:
     """Sorted names of layers, level by level."""
-    for level, of_level in groupby(sorted(names), lambda name: name.split(".")[0]):
-        yield level, list(of_level)
-
-
-def _cheapest(table: BaseTable, shifts: Ints) -> int:
-    costs = [table.costs[table.masses(_around_zero(len(shifts), s), shifts)].sum() for s in range(SCALES)]
-    return int(np.argmin(costs))
-
-
-def _around_zero(count: int, scale: int) -> Distribution:
-    return Distribution(np.zeros(count, np.int32), np.full(count, scale, np.int32), SHIFT_MIN, SHIFT_MAX)
+    for _, of_level in groupby(sorted(names), lambda name: name.split(".")[0]):
+        yield list(of_level)
 
 
 def _too_large() -> DamagedFileError:

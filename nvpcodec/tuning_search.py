@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nvpcodec.context import all_planes
 from nvpcodec.float_layers import Conv
-from nvpcodec.model import PLANES, Model, PhaseConfig
+from nvpcodec.model import Model, PhaseConfig
 from nvpcodec.phase_model import PhaseModel
 from nvpcodec.stack import Ints
 from nvpcodec.tables import ACTIVATION_UNIT
@@ -48,7 +49,7 @@ def find_tuning(model: Model, planes: Ints, device: torch.device, steps: int) ->
             for group in optimiser.param_groups:
                 group["lr"] = LEARNING_RATE * _rate(step, steps)
             crops = torch.stack([_crop(coded, generator, turned) for _ in range(CROPS)])
-            nats = twin(_all_planes(crops))[:, : len(planes)].sum() / crops.numel()
+            nats = twin(all_planes(crops))[:, : len(planes)].sum() / crops.numel()
             moved = torch.stack([(biases[name] - start[name]).abs().sum() for name in biases]).sum()
             loss = nats + moved * (STEP_COST * math.log(2) / STEP / planes.size)
             optimiser.zero_grad()
@@ -90,11 +91,6 @@ def _crop(planes: Tensor, generator: np.random.Generator, turned: bool) -> Tenso
     symmetry = int(generator.integers(8)) if turned else 0
     crop = crop.flip([axis for axis in (1, 2) if symmetry & axis])
     return crop.transpose(1, 2) if symmetry & 4 else crop
-
-
-def _all_planes(crops: Tensor) -> Tensor:
-    """A grey image has chroma zero."""
-    return torch.nn.functional.pad(crops, (0, 0, 0, 0, 0, PLANES - crops.shape[1]))
 
 
 def _in_steps(moved: Tensor) -> Ints:

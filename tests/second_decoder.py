@@ -998,8 +998,8 @@ def pop_tuned(model: Model, stack: Stack, growth: int, before: int) -> Model:
     """The model with the biases that a tuning shifts."""
     tensors = dict(model.tensors)
     for level in range(model.config["levels"]):
-        names = [n[: -len(".bias")] for n in sorted(tensors) if n.endswith(".bias")]
-        names = sorted(name for name in names if name.startswith(f"level{level}."))
+        prefix = f"level{level}."
+        names = sorted(name for name in phase_layers(model.config) if name.startswith(prefix))
         zeros = np.zeros(sum(len(tensors[name + ".bias"]) for name in names), np.int64)
         e = stack.pop(SCALE_INDICES)
         shifts = pop_array(stack, tensors["base"], growth, before, zeros, zeros + e, -128, 127)
