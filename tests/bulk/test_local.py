@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -49,13 +48,19 @@ def kill_at_work(pipe: Path, times: int) -> threading.Thread:
         for _ in range(times):
             stream = os.open(pipe, os.O_WRONLY)  # waits for a reader
             (worker,) = multiprocessing.active_children()
+            pipe.unlink()
+            os.mkfifo(pipe)  # the next worker's own: nobody takes the dying one for its reader
             worker.kill()
-            wait([worker.sentinel])  # and not join: of two threads that do, one learns no exit status
             os.close(stream)
 
     thread = threading.Thread(target=kill)
     thread.start()
     return thread
+
+
+def die(*_: object) -> None:
+    """What a worker does that is killed before it is ready."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_killed_worker_is_replaced_and_its_file_tried_again(source: Path, tmp_path: Path) -> None:
@@ -92,23 +97,13 @@ def test_a_file_that_kills_its_workers_is_given_up(source: Path, tmp_path: Path)
     assert [entries[name].error for name in ("0.png", "1.png")] == [None, None]
 
 
-def test_workers_that_die_at_their_start_stop_the_job(source: Path, tmp_path: Path) -> None:
+def test_workers_that_die_at_their_start_stop_the_job(
+    monkeypatch: pytest.MonkeyPatch, source: Path, tmp_path: Path
+) -> None:
     """Whatever kills them, a job must not go on starting them for ever."""
-    over = threading.Event()
-
-    def kill_all() -> None:
-        while not over.wait(0.01):
-            for worker in multiprocessing.active_children():
-                worker.kill()
-
-    thread = threading.Thread(target=kill_all)
-    thread.start()
-    try:
-        with pytest.raises(NvpError, match=r"killed .signal 9. while they start; use fewer --jobs"):
-            list(local.run([task_for("0.png")], small_job(source, tmp_path / "out"), 1))
-    finally:
-        over.set()
-        thread.join()
+    monkeypatch.setattr(local, "_work", die)
+    with pytest.raises(NvpError, match=r"killed .signal 9. while they start; use fewer --jobs"):
+        list(local.run([task_for("0.png")], small_job(source, tmp_path / "out"), 1))
 
 
 def test_a_model_that_cannot_be_used_stops_the_job(source: Path, tmp_path: Path) -> None:
