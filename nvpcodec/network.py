@@ -30,6 +30,11 @@ class CouplingNetwork:
     add: Add
     blocks: int
 
+    @property
+    def reach(self) -> int:
+        """Places that features look beyond their own, in each direction: one for each block."""
+        return self.blocks
+
     def features(self, context: Tensor, handed: Tensor | None) -> Tensor:
         """Trunk (B, width, h, w) from the context and the features handed down, if any."""
         trunk = self.layers["stem"](context, handed)

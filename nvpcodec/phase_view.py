@@ -4,12 +4,14 @@ A view holds the known phases turned; what goes in and comes out lies as the ima
 """
 
 from dataclasses import dataclass, field
+from itertools import chain
 
 import torch
 from torch import Tensor
 
+from nvpcodec.bands import Band, by_bands
 from nvpcodec.context import Neighbourhood, context_inputs, neighbourhood, normalise, pad_phase
-from nvpcodec.layout import COUPLINGS
+from nvpcodec.layout import COUPLINGS, KEPT, REACH
 from nvpcodec.network import CouplingNetwork
 from nvpcodec.orientation import ORIENTATIONS, Orientation
 
@@ -39,10 +41,25 @@ class View:
 
         Only the first orientation keeps the differences: what is fitted to them lies as the image does.
         """
-        surroundings = {phase: neighbourhood(phase, self._padded) for phase in COUPLINGS[coupling]}
-        self._handed = network.features(context_inputs(list(surroundings.values())), self._handed)
-        if self._orientation != ORIENTATIONS[0]:
-            surroundings = {phase: around.bare() for phase, around in surroundings.items()}
+        changed = COUPLINGS[coupling]
+        fitted = self._orientation == ORIENTATIONS[0]
+
+        def make(band: Band) -> list[Tensor]:
+            rows = slice(band.first, band.last + 2 * REACH)
+            padded = {phase: values[..., rows, :] for phase, values in self._padded.items()}
+            around = [neighbourhood(phase, padded) for phase in changed]
+            handed = None if self._handed is None else self._handed[..., band.seen, :]
+            features = network.features(context_inputs(around), handed)
+            kept = [(s.base4, s.activity, s.differences) if fitted else (s.base4, s.activity) for s in around]
+            return [features, *chain.from_iterable(kept)]
+
+        known = self._padded[KEPT]
+        size = (known.shape[-2] - 2 * REACH, known.shape[-1] - 2 * REACH)
+        self._handed, *kept = by_bands(known.device, size, network.reach, make)
+        each = len(kept) // len(changed)
+        surroundings = {
+            phase: Neighbourhood(*kept[i * each : (i + 1) * each]) for i, phase in enumerate(changed)
+        }
         return Look(self._orientation, network, surroundings, self._handed)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nvpcodec import exact
+from nvpcodec import bands, exact
 from nvpcodec.exact import Lowering, direct, gemm
 from nvpcodec.layout import BELOW, RIGHT, phase_size, scale_sizes
 from nvpcodec.phase_flow import PhaseFlow, Prediction
@@ -132,6 +132,19 @@ def test_regressors_are_as_large_as_fits_allow() -> None:
     x = np.stack([generator.choice(ends, (24, 21)) for ends in LEGAL]).astype(np.int32)
     for p, r in zip(*predictions(x)[:2], strict=True):
         assert r.abs().max() <= 2040, (p.level, p.phase, p.plane)
+
+
+@pytest.mark.parametrize("orientations", [1, 8])
+def test_bands_change_nothing(monkeypatch: pytest.MonkeyPatch, orientations: int) -> None:
+    x = planes(3, 45, 38)
+    expected = predictions(x, flow(orientations))
+    monkeypatch.setitem(bands.BAND_PLACES, "cpu", 50)
+    seen, regressors, result = predictions(x, flow(orientations))
+    assert torch.equal(result, expected[2])
+    for found, wanted in zip(seen, expected[0], strict=True):
+        assert torch.equal(found.mean, wanted.mean)
+        assert torch.equal(found.scale, wanted.scale)
+    assert all(map(torch.equal, regressors, expected[1]))
 
 
 def test_both_lowerings_walk_alike() -> None:
