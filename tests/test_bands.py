@@ -10,7 +10,6 @@ from torch import Tensor
 from nvpcodec import bands
 from nvpcodec.bands import Band, by_bands
 
-
 CPU = torch.device("cpu")
 PLACES = [1, 7, 40, 1 << 14]
 
