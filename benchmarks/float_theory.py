@@ -22,7 +22,7 @@ def float_bits(model: str, picture: Picture) -> float | None:
 
     It can for grey and RGB pictures of one region, with sides of multiples of 8.
     """
-    from nvpcodec import colour, stand_ins, zoo
+    from nvpcodec import stand_ins, zoo
     from nvpcodec.regions import region_size
     from nvpcodec.train import theory
 
@@ -31,7 +31,7 @@ def float_bits(model: str, picture: Picture) -> float | None:
     whole = region_size(height, width) == (height, width) and height % BLOCK == width % BLOCK == 0
     if not state.exists() or channels not in (1, 3) or not whole:
         return None
-    planes = colour.to_planes(stand_ins.find(picture.samples).samples)
+    planes = stand_ins.find(picture.samples).planes
     return theory.float_bits(zoo.by_name(model), state, planes)
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from nvpcodec import colour, container, drawing, exact, flow_payload, plain, stand_ins, zoo
+from nvpcodec import container, drawing, exact, flow_payload, plain, stand_ins, zoo
 from nvpcodec.container import Container, RegionPart
 from nvpcodec.coupling_coder import CouplingCoder
 from nvpcodec.errors import DamagedFileError, FormatError, UnsupportedImageError
@@ -238,7 +238,7 @@ def encode_flow(samples: Samples, kind: Kind, coder: RegionEncoder) -> tuple[Reg
         alpha = RegionPart(*plain.encode(np.ascontiguousarray(samples[..., -1:]), 8))
         samples = samples[..., :-1]
     stand_in = stand_ins.find(samples.astype(np.uint8, copy=False))
-    coded, accounts = coder.encode(colour.to_planes(stand_in.samples))
+    coded, accounts = coder.encode(stand_in.planes)
     mode = _flow_mode(coder)
     part = stand_in.wrap(RegionPart(mode, flow_payload.join(mode, coded, alpha)))
     side_bits = accounts.side_bits + 8 * (len(part.payload) - len(coded))
@@ -257,8 +257,7 @@ def _decode_flow(part: RegionPart, shape: tuple[int, int, int], kind: Kind, code
     mode, payload = wrapped.part.mode, wrapped.part.payload
     _check_flow_mode(mode, coder)
     coded, alpha = flow_payload.split(mode, payload, has_alpha=has_alpha)
-    planes = coder.decode(coded, wrapped.channels, height, width)
-    colours: Samples = wrapped.colours(colour.from_planes(planes))
+    colours: Samples = wrapped.colours(coder.decode(coded, wrapped.planes, height, width))
     if alpha is None:
         return colours
     return np.concatenate([colours, plain.decode(alpha.mode, alpha.payload, (height, width, 1), 8)], 2)

@@ -20,6 +20,7 @@ _MODES = {
     container.MODE_FLOW_TOP_FIRST: "flow",
     container.MODE_RANKS: "ranks",
     container.MODE_TONES: "tones",
+    container.MODE_YCBCR: "YCbCr",
 }
 _WEIGHTS = Path(__file__).with_name("weights")
 

@@ -6,11 +6,12 @@ what holds of the parts that are read is said where they are read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from nvpcodec import codec, colour, container, flow_payload, outline, plain, ranks
+from nvpcodec import codec, colour, container, flow_payload, outline, plain, ranks, ycbcr
 from nvpcodec.container import Header, RegionPart
 from nvpcodec.errors import InputError
 from nvpcodec.layout import scale_sizes
@@ -106,21 +107,21 @@ class _Reader:
     def reduce(self, cell: outline.Cell, factor: int) -> Samples:
         """Every ``factor``-th row and column of a region."""
         coder = self._coder
-        reducible = container.FLOW_MODES | {container.MODE_RANKS}
+        reducible = container.MODEL_MODES - {container.MODE_TONES}
         if cell.mode not in reducible or not isinstance(coder, PhaseCoder):
             return self.decode(cell)[::factor, ::factor]
         has_alpha = self.kind in codec.ALPHA_KINDS
         planes = self.kind.channels - has_alpha
-        occurring = None
+        to_colours: Callable[[Ints], Samples] = colour.from_planes
         if cell.mode == container.MODE_RANKS:
-            occurring, cell = self._ranks(cell, planes)
+            to_colours, cell = self._ranks(cell, planes)
+        elif cell.mode == container.MODE_YCBCR:
+            to_colours, cell = self._ycbcr(cell)
         length = cell.stop - cell.start
         head = self._read(cell, slice(0, min(flow_payload.HEAD_BYTES, length)))
         places = flow_payload.find(cell.mode, head, length, has_alpha=has_alpha)
         values = self._coarse_scale(coder, cell, self._coded(cell, head, places.colours), planes, factor)
-        colours = colour.from_planes(values)
-        if occurring is not None:
-            colours = ranks.values_of(occurring, colours)
+        colours = to_colours(values)
         if places.alpha_mode is None:
             return colours
         height, width = cell.region.shape
@@ -129,11 +130,17 @@ class _Reader:
         alpha = plain.decode(places.alpha_mode, payload, (height, width, 1), 8)[::factor, ::factor]
         return np.concatenate([colours, alpha], 2)
 
-    def _ranks(self, cell: outline.Cell, channels: int) -> tuple[list[ranks.Bytes], outline.Cell]:
-        """The values that ranks stand for in each channel, and the cell of the payload that holds them."""
+    def _ranks(self, cell: outline.Cell, channels: int) -> tuple[Callable[[Ints], Samples], outline.Cell]:
+        """What makes colours of the planes of ranks, and the cell of the payload that holds these."""
         end = min(channels * ranks.TABLE_BYTES + 1, cell.stop - cell.start)
         occurring, part = ranks.split(self._read(cell, slice(0, end)), channels)
-        return occurring, replace(cell, mode=part.mode, start=cell.start + end)
+        inner = replace(cell, mode=part.mode, start=cell.start + end)
+        return lambda planes: ranks.values_of(occurring, colour.from_planes(planes)), inner
+
+    def _ycbcr(self, cell: outline.Cell) -> tuple[Callable[[Ints], Samples], outline.Cell]:
+        """The same for Y, Cb and Cr."""
+        part = ycbcr.split(self._read(cell, slice(0, min(1, cell.stop - cell.start))))
+        return ycbcr.to_colours, replace(cell, mode=part.mode, start=cell.start + 1)
 
     def _coded(self, cell: outline.Cell, head: bytes, place: slice) -> tuple[Head, Stack]:
         """Head and stack of a payload; the stack is read as far as it is needed if its top comes first."""

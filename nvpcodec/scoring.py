@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nvpcodec import arrays, codec, colour, plain, stand_ins, zoo
+from nvpcodec import arrays, codec, plain, stand_ins, zoo
 from nvpcodec.errors import UnsupportedImageError
 from nvpcodec.options import Options
 from nvpcodec.pixels import Image, Samples, check_size
@@ -54,7 +54,7 @@ def colour_samples(image: Image) -> Samples:
 
 def model_bits(samples: Samples, options: Options) -> float:
     """-log2 p of a region uint8 (h, w, 1 or 3) under the integer model."""
-    planes = colour.to_planes(stand_ins.find(samples.astype(np.uint8, copy=False)).samples)
+    planes = stand_ins.find(samples.astype(np.uint8, copy=False)).planes
     return codec.coder_of(options).encode(planes)[1].theory_bits
 
 

@@ -1,38 +1,44 @@
-"""What a flow codes in place of colours: places in a scale of tones, or ranks among the values that occur."""
+"""What a flow codes in place of colours: places in a scale of tones, what a JPEG decoder made them from, or
+ranks among the values that occur.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
-from nvpcodec import ranks, tones
-from nvpcodec.container import MODE_RANKS, MODE_TONES, RegionPart
+from nvpcodec import colour, ranks, tones, ycbcr
+from nvpcodec.container import MODE_RANKS, MODE_TONES, MODE_YCBCR, RegionPart
 from nvpcodec.ranks import Bytes
+from nvpcodec.stack import Ints
 
 
 class StandIn(NamedTuple):
-    """uint8 (h, w, c) for the flow, and what makes the region's part of the part that it is coded as."""
+    """Planes int32 (P, h, w), and what makes the region's part of the part that the flow codes them as."""
 
-    samples: Bytes
+    planes: Ints
     wrap: Callable[[RegionPart], RegionPart]
 
 
 class Wrapped(NamedTuple):
-    """The part that the flow coded, the channels of colour that it has, and what makes colours of these."""
+    """The part that the flow coded, its number of planes, and what makes colours uint8 (h, w, c) of these."""
 
     part: RegionPart
-    channels: int
-    colours: Callable[[Bytes], Bytes]
+    planes: int
+    colours: Callable[[Ints], Bytes]
 
 
 def find(samples: Bytes) -> StandIn:
-    """What to code for colours uint8 (h, w, 1 or 3): themselves, if nothing is better."""
+    """What to code for colours uint8 (h, w, 1 or 3): their own planes, if nothing is better."""
     if scale := tones.find(samples):
-        return StandIn(scale.places, lambda p: RegionPart(MODE_TONES, tones.join(scale.colours, p)))
+        places = colour.to_planes(scale.places)
+        return StandIn(places, lambda p: RegionPart(MODE_TONES, tones.join(scale.colours, p)))
+    if (sources := ycbcr.find(samples)) is not None:
+        return StandIn(sources, lambda p: RegionPart(MODE_YCBCR, ycbcr.join(p)))
     if ranks.pay(samples):
-        return StandIn(ranks.of(samples), lambda p: RegionPart(MODE_RANKS, ranks.join(samples, p)))
-    return StandIn(samples, lambda p: p)
+        planes = colour.to_planes(ranks.of(samples))
+        return StandIn(planes, lambda p: RegionPart(MODE_RANKS, ranks.join(samples, p)))
+    return StandIn(colour.to_planes(samples), lambda p: p)
 
 
 def unwrap(part: RegionPart, channels: int) -> Wrapped:
@@ -45,8 +51,10 @@ def unwrap(part: RegionPart, channels: int) -> Wrapped:
     """
     if part.mode == MODE_TONES:
         scale, part = tones.split(part.payload)
-        return Wrapped(part, 1, partial(tones.colours_of, scale))
+        return Wrapped(part, 1, lambda planes: tones.colours_of(scale, colour.from_planes(planes)))
+    if part.mode == MODE_YCBCR:
+        return Wrapped(ycbcr.split(part.payload), channels, ycbcr.to_colours)
     if part.mode == MODE_RANKS:
         values, part = ranks.split(part.payload, channels)
-        return Wrapped(part, channels, partial(ranks.values_of, values))
-    return Wrapped(part, channels, lambda colours: colours)
+        return Wrapped(part, channels, lambda planes: ranks.values_of(values, colour.from_planes(planes)))
+    return Wrapped(part, channels, colour.from_planes)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import png as pypng
 
+from nvpcodec import colour, stand_ins
 from nvpcodec.pixels import Image, Kind, Samples
 
 DEPTHS = {
@@ -118,3 +119,8 @@ def without_chunk(data: bytes, name: str) -> bytes:
     """A PNG without its first chunk of that name."""
     start = data.index(name.encode("ascii")) - 4
     return data[:start] + data[start + 12 + int.from_bytes(data[start : start + 4], "big") :]
+
+
+def as_it_is(samples: npt.NDArray[np.uint8]) -> stand_ins.StandIn:
+    """Nothing stands in for the colours."""
+    return stand_ins.StandIn(colour.to_planes(samples), lambda part: part)

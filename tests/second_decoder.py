@@ -91,7 +91,8 @@ def look_up(table: Sequence[int], index: Array) -> Array:
 KINDS = {0: (1, (1, 2)), 1: (2, (1, 2)), 2: (3, (1, 2)), 3: (4, (1, 2)), 4: (1, (1,)), 5: (1, (0,))}
 GREY, GREY_ALPHA, RGB, RGBA, PALETTE, BILEVEL = range(6)
 DEPTHS = {0: 1, 1: 8, 2: 16}
-STORED, DEFLATE, LZMA, DRAWING, DEEP, FLOW, FLOW_TOP_FIRST, RANKS, TONES = 0, 1, 2, 3, 4, 16, 17, 18, 19
+STORED, DEFLATE, LZMA, DRAWING, DEEP, FLOW, FLOW_TOP_FIRST = 0, 1, 2, 3, 4, 16, 17
+RANKS, TONES, YCBCR = 18, 19, 20
 #: Samples that this reader takes memory for.
 SAMPLE_LIMIT = 2**28
 
@@ -151,10 +152,10 @@ def read_header(reader: Reader) -> Header:
             size = min(cell_height, height - top), min(cell_width, width - left)
             regions.append(Region(top, left, *size, reader.u8(), reader.varint()))
     modes = {region.mode for region in regions}
-    allowed = {STORED, DEFLATE, LZMA, DRAWING, DEEP, FLOW, FLOW_TOP_FIRST, RANKS, TONES}
+    allowed = {STORED, DEFLATE, LZMA, DRAWING, DEEP, FLOW, FLOW_TOP_FIRST, RANKS, TONES, YCBCR}
     require(modes <= allowed, "a reserved mode")
     require(DEEP not in modes or DEPTHS[depth] == 16, "mode 4 with another bit depth")
-    model_id = reader.take(8) if modes & {FLOW, FLOW_TOP_FIRST, RANKS, TONES} else None
+    model_id = reader.take(8) if modes & {FLOW, FLOW_TOP_FIRST, RANKS, TONES, YCBCR} else None
     end = reader.at
     require(reader.u32() == zlib.crc32(reader.data[:end]), "the header checksum differs")
     return Header(kind, DEPTHS[depth], height, width, side_data_length, tuple(regions), model_id)
@@ -484,8 +485,14 @@ def sample_bytes(samples: Array, bits: int) -> bytes:
 # Flow payload
 
 
-def decode_flow(mode: int, payload: bytes, shape: tuple[int, int, int], model: Model) -> Array:
-    """The samples (h, w, c) of a payload of mode 16 or 17."""
+def decode_flow(
+    mode: int,
+    payload: bytes,
+    shape: tuple[int, int, int],
+    model: Model,
+    colours_of: Callable[[Array], Array] | None = None,
+) -> Array:
+    """The samples (h, w, c) of a payload of mode 16 or 17; other planes become colours in other ways."""
     height, width, channels = shape
     require(mode == FLOW or model.kind == "phase", "mode 17 with such a model")
     planes = 1 if channels < 3 else 3
@@ -493,7 +500,7 @@ def decode_flow(mode: int, payload: bytes, shape: tuple[int, int, int], model: M
     alpha = [decode_plain(m, part, (height, width, 1), 8) for m, part in alphas]
     decode = {"phase": decode_phase, "realnvp": decode_realnvp}[model.kind]
     values = decode(model, Reader(coded), height, width, planes)
-    return np.concatenate([colours(values), *alpha], 2)
+    return np.concatenate([(colours_of or colours)(values), *alpha], 2)
 
 
 def split(mode: int, payload: bytes, has_alpha: bool) -> tuple[bytes, list[tuple[int, bytes]]]:
@@ -1698,6 +1705,8 @@ def decode_region(header: Header, region: Region, payload: bytes, model: Model |
         return decode_ranks(header, payload, shape, model)
     if region.mode == TONES and model is not None:
         return decode_tones(header, payload, shape, model)
+    if region.mode == YCBCR and model is not None:
+        return decode_ycbcr(header, payload, shape, model)
     if region.mode not in (FLOW, FLOW_TOP_FIRST) or model is None:
         return decode_plain(region.mode, payload, shape, header.bits)
     require(header.kind <= RGBA and header.bits == 8, "a kind or depth that no model codes")
@@ -1731,6 +1740,24 @@ def decode_tones(header: Header, payload: bytes, shape: tuple[int, int, int], mo
     places = decode_flow(mode, reader.rest(), (shape[0], shape[1], shape[2] - 2), model)
     require(places[..., 0].max() < count, "a place beyond the tones")
     return np.concatenate([tones[places[..., 0]], places[..., 1:]], 2)
+
+
+def decode_ycbcr(header: Header, payload: bytes, shape: tuple[int, int, int], model: Model) -> Array:
+    require(header.kind in (RGB, RGBA) and header.bits == 8, "Y, Cb and Cr of what is not coloured")
+    reader = Reader(payload)
+    mode = reader.u8()
+    require(mode in (FLOW, FLOW_TOP_FIRST), "Y, Cb and Cr of another mode")
+    return decode_flow(mode, reader.rest(), shape, model, colours_of_jpeg)
+
+
+def colours_of_jpeg(planes: Array) -> Array:
+    y, cb, cr = planes
+    require(planes[1:].min() >= -128 and planes[1:].max() <= 127, "Cb or Cr is out of range")
+    red = y + ((91881 * cr + 32768) >> 16)
+    green = y + ((32768 - 22554 * cb - 46802 * cr) >> 16)
+    blue = y + ((116130 * cb + 32768) >> 16)
+    colours: Array = np.clip(np.stack([red, green, blue], 2), 0, 255)
+    return colours
 
 
 def report(path: Path, models: dict[bytes, Model]) -> tuple[str, bool]:

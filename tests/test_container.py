@@ -59,7 +59,7 @@ def containers(draw: st.DrawFn) -> Container:
     bit_depth = draw(st.sampled_from(container.BIT_DEPTHS[kind]))
     modes = container.MODES if kind in container.FLOW_KINDS and bit_depth == 8 else {0, 1, 2, 3, 4}
     modes = modes if bit_depth == 16 else modes - {container.MODE_DEEP}
-    modes = modes if kind in (container.RGB, container.RGBA) else modes - {container.MODE_TONES}
+    modes = modes if kind in (container.RGB, container.RGBA) else modes - container.COLOUR_MODES
     part = st.builds(RegionPart, st.sampled_from(sorted(modes)), st.binary(max_size=20))
     regions = tuple(draw(st.lists(part, min_size=count, max_size=count)))
     flow = any(region.mode in container.MODEL_MODES for region in regions)

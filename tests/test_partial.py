@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import nvpcodec
-from nvpcodec import codec, container, flow_payload, outline, partial, sources, zoo
+from nvpcodec import codec, container, flow_payload, outline, partial, sources, stand_ins, zoo
 from nvpcodec.codec import encode_image
 from nvpcodec.container import MODE_FLOW, MODE_FLOW_TOP_FIRST
 from nvpcodec.options import Options
@@ -46,6 +46,7 @@ def flow_file(image: Image, cell: tuple[int, int], mode: int = MODE_FLOW_TOP_FIR
     options = small_options()
     with pytest.MonkeyPatch.context() as patch:
         forced_flow(patch)
+        patch.setattr(stand_ins, "find", helpers.as_it_is)
         patch.setattr(codec, "region_size", lambda _height, _width: cell)
         file = container.parse(encode_image(image, options))
     parts = []
@@ -142,7 +143,8 @@ def test_previews_are_the_images_pixels(kind: Kind, mode: int) -> None:
 @pytest.mark.parametrize(
     ("image", "mode"),
     [(make.stretched(kind), container.MODE_RANKS) for kind in FLOW_KINDS]
-    + [(make.toned(kind), container.MODE_TONES) for kind in (Kind.RGB, Kind.RGBA)],
+    + [(make.toned(kind), container.MODE_TONES) for kind in (Kind.RGB, Kind.RGBA)]
+    + [(make.jpeg_coloured(kind), container.MODE_YCBCR) for kind in (Kind.RGB, Kind.RGBA)],
 )
 def test_previews_of_what_stands_in_for_colours(image: Image, mode: int) -> None:
     data = encode_image(image, Options())

@@ -22,7 +22,7 @@ from PIL import Image as PillowImage
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from nvpcodec import container, zoo  # noqa: E402
+from nvpcodec import colour, container, ycbcr, zoo  # noqa: E402
 from nvpcodec.codec import ALPHA_KINDS, decode_image, encode_image  # noqa: E402
 from nvpcodec.errors import NvpError  # noqa: E402
 from nvpcodec.options import DEFAULT_EFFORT, DEFAULT_MODEL, Options  # noqa: E402
@@ -166,6 +166,14 @@ def toned(kind: Kind) -> Image:
     return Image(np.concatenate([sepia, alpha], 2), kind)
 
 
+def jpeg_coloured(kind: Kind) -> Image:
+    """A photograph in colours that JPEG can make; some channels are cut at 0 or 255."""
+    image = crop(kind, FLOW)
+    planes = colour.to_planes(image.samples[..., :3].astype(np.uint8))
+    planes[1:] = np.clip(planes[1:] * 3 // 4, -128, 127)
+    return Image(np.concatenate([ycbcr.to_colours(planes), image.samples[..., 3:]], 2), kind)
+
+
 def cases() -> dict[str, Case]:
     """All golden images by name, for the models of today."""
     plain = {name: Case(image) for name, image in (plain_cases() | drawing_cases() | deep_cases()).items()}
@@ -179,6 +187,8 @@ def cases() -> dict[str, Case]:
         f"{default}-stretched": Case(stretched(Kind.GREY)),
         f"{default}-stretched-rgba": Case(stretched(Kind.RGBA)),
         f"{default}-toned-rgba": Case(toned(Kind.RGBA)),
+        f"{default}-jpeg": Case(jpeg_coloured(Kind.RGB)),
+        f"{default}-jpeg-rgba": Case(jpeg_coloured(Kind.RGBA)),
     }
     tuned = {f"{default}-tuned": Case(crop(Kind.RGB, TUNED), effort=9)}
     return plain | flow | ranked | tuned
