@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from nvpcodec import archive_index, chains, codec, container, files, plain, sources
+import numpy as np
+
+from nvpcodec import archive_index, chains, codec, container, files, plain, sources, ycbcr
 from nvpcodec.archive_index import CHAIN, FILE, HEAD_BYTES, Block, Head, Member, Names
 from nvpcodec.errors import InputError, OutputExistsError
 from nvpcodec.options import Options
@@ -25,8 +27,9 @@ CHAIN_PIXELS = CHAINED_PIXELS
 #: An image that carries more beside its samples has a block of its own.
 CHAINED_RECORD_BYTES = 2**14
 
-#: What the images of a chain have in common: kind, bit depth, and whether they may be photographs.
-_Likeness = tuple[Kind, int, bool]
+#: What the images of a chain have in common: kind, bit depth, whether they may be photographs, and whether a
+#: JPEG decoder made them.
+_Likeness = tuple[Kind, int, bool, bool]
 
 
 def write_new(stream: BinaryIO, images: Iterable[tuple[str, Image]], options: Options) -> None:
@@ -170,4 +173,5 @@ def _likeness(image: Image) -> _Likeness:
         and image.bit_depth == 8
         and plain.estimate(image.samples, 8) >= codec.DRAWING_SHARE * image.samples.size
     )
-    return image.kind, image.bit_depth, photographic
+    by_jpeg = photographic and ycbcr.find(image.samples[..., :3].astype(np.uint8, copy=False)) is not None
+    return image.kind, image.bit_depth, photographic, by_jpeg

@@ -16,9 +16,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nvpcodec import codec, colour, container, flow_payload, plain, zoo
+from nvpcodec import codec, colour, container, flow_payload, plain, ycbcr, zoo
 from nvpcodec.codec import RegionCoder
-from nvpcodec.container import MODEL_ID_BYTES, RegionPart, varint_from_bytes, varint_to_bytes
+from nvpcodec.container import (
+    MODE_FLOW,
+    MODE_YCBCR,
+    MODEL_ID_BYTES,
+    RegionPart,
+    varint_from_bytes,
+    varint_to_bytes,
+)
 from nvpcodec.errors import DamagedFileError, FormatError
 from nvpcodec.options import Options
 from nvpcodec.pixels import (
@@ -36,6 +43,8 @@ from nvpcodec.report import Accounts
 Size = tuple[int, int]
 
 _CRC_BYTES = 4
+_FLOW_MODES = frozenset({MODE_FLOW, MODE_YCBCR})
+_MODES = container.MODES - container.MODEL_MODES | _FLOW_MODES
 
 
 def encode(images: Sequence[Image], options: Options) -> bytes:
@@ -55,7 +64,7 @@ def encode(images: Sequence[Image], options: Options) -> bytes:
         return _encode_flow(samples, kind, codec.coder_of(options))
 
     part, _ = codec.smallest_part(_joined(samples), kind, bit_depth, flow)
-    model_id = zoo.by_name(options.model).model_id if part.mode == container.MODE_FLOW else None
+    model_id = zoo.by_name(options.model).model_id if part.mode in _FLOW_MODES else None
     return _to_bytes(_Chain(part, model_id, _side_data_to_bytes(images), codec.pixel_checksum(*samples)))
 
 
@@ -73,7 +82,7 @@ def decode(data: bytes, kind: Kind, bit_depth: int, sizes: Sequence[Size], optio
         shape = (*_joined_size(sizes), kind.channels)
         samples = _parted(codec.decode_region(chain.part, shape, kind, bit_depth, None), sizes)
     else:
-        samples = _decode_flow(chain.part.payload, sizes, kind, bit_depth, coder)
+        samples = _decode_flow(chain.part, sizes, kind, bit_depth, coder)
     if codec.pixel_checksum(*samples) != chain.pixel_checksum:
         raise DamagedFileError("the pixels of a chain have another checksum; get a good copy of the archive")
     records = _records_from_bytes(chain.side_data, len(sizes))
@@ -81,25 +90,31 @@ def decode(data: bytes, kind: Kind, bit_depth: int, sizes: Sequence[Size], optio
 
 
 def _encode_flow(samples: Sequence[Samples], kind: Kind, coder: RegionCoder) -> tuple[RegionPart, Accounts]:
-    """Colours through the flow, alpha coded plainly."""
+    """Colours through the flow, as Y, Cb and Cr if a JPEG decoder made all of them; alpha coded plainly."""
     alpha = None
     if kind in codec.ALPHA_KINDS:
         alpha = RegionPart(*plain.encode(_joined([each[..., -1:] for each in samples]), 8))
         samples = [each[..., :-1] for each in samples]
-    planes = [colour.to_planes(each.astype(np.uint8, copy=False)) for each in samples]
-    colours, accounts = coder.encode_chain(planes)
-    return RegionPart(container.MODE_FLOW, flow_payload.join(container.MODE_FLOW, colours, alpha)), accounts
+    colours = [each.astype(np.uint8, copy=False) for each in samples]
+    sources = [planes for each in colours if (planes := ycbcr.find(each)) is not None]
+    by_jpeg = len(sources) == len(colours)
+    coded, accounts = coder.encode_chain(sources if by_jpeg else [colour.to_planes(each) for each in colours])
+    payload = flow_payload.join(MODE_FLOW, coded, alpha)
+    return RegionPart(MODE_YCBCR if by_jpeg else MODE_FLOW, payload), accounts
 
 
 def _decode_flow(
-    payload: bytes, sizes: Sequence[Size], kind: Kind, bit_depth: int, coder: RegionCoder
+    part: RegionPart, sizes: Sequence[Size], kind: Kind, bit_depth: int, coder: RegionCoder
 ) -> list[Samples]:
     if kind not in container.FLOW_KINDS or bit_depth != 8:
         raise FormatError("flow chains hold grey or colour samples of 8 bits; these images have others")
+    if part.mode == MODE_YCBCR and kind not in container.COLOUR_KINDS:
+        raise FormatError("chains of Y, Cb and Cr are for colour only; these images are grey")
     has_alpha = kind in codec.ALPHA_KINDS
-    coded, alpha = flow_payload.split(container.MODE_FLOW, payload, has_alpha=has_alpha)
+    coded, alpha = flow_payload.split(MODE_FLOW, part.payload, has_alpha=has_alpha)
     decoded = coder.decode_chain(coded, kind.channels - has_alpha, sizes)
-    colours: list[Samples] = [colour.from_planes(planes) for planes in decoded]
+    to_colours = ycbcr.to_colours if part.mode == MODE_YCBCR else colour.from_planes
+    colours: list[Samples] = [to_colours(planes) for planes in decoded]
     if alpha is None:
         return colours
     alphas = _parted(plain.decode(alpha.mode, alpha.payload, (*_joined_size(sizes), 1), 8), sizes)
@@ -166,9 +181,9 @@ def _parse(data: bytes) -> _Chain:
     if not data:
         raise DamagedFileError("a chain has no bytes; get a good copy of the archive")
     mode, position, model_id = data[0], 1, None
-    if mode not in container.MODES - container.MODEL_MODES | {container.MODE_FLOW}:
+    if mode not in _MODES:
         raise FormatError(f"chain mode {mode} is reserved; use a newer nvpcodec")
-    if mode == container.MODE_FLOW:
+    if mode in _FLOW_MODES:
         position += MODEL_ID_BYTES
         model_id = data[1:position]
     side_bytes, position = varint_from_bytes(data, position)

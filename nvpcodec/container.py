@@ -39,6 +39,7 @@ FLOW_MODES = frozenset({MODE_FLOW, MODE_FLOW_TOP_FIRST})
 #: Those that need a model.
 MODEL_MODES = FLOW_MODES | {MODE_RANKS, MODE_TONES, MODE_YCBCR}
 #: Those for colour alone.
+COLOUR_KINDS = frozenset({RGB, RGBA})
 COLOUR_MODES = frozenset({MODE_TONES, MODE_YCBCR})
 MODES = frozenset({MODE_STORED, MODE_DEFLATE, MODE_LZMA, MODE_DRAWING, MODE_DEEP}) | MODEL_MODES
 
@@ -445,7 +446,7 @@ def _check_regions(header: Header) -> None:
     uses_flow = any(region.mode in MODEL_MODES for region in header.regions)
     if uses_flow and (header.kind not in FLOW_KINDS or header.bit_depth != 8):
         raise FormatError("flow regions hold grey or colour samples of 8 bits; this image has others")
-    if header.kind not in (RGB, RGBA) and any(region.mode in COLOUR_MODES for region in header.regions):
+    if header.kind not in COLOUR_KINDS and any(region.mode in COLOUR_MODES for region in header.regions):
         raise FormatError("regions of tones, or of Y, Cb and Cr, are for colour only; this image is grey")
     if header.bit_depth != 16 and any(region.mode == MODE_DEEP for region in header.regions):
         raise FormatError("deep regions hold samples of 16 bits; this image has others")

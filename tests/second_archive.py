@@ -18,8 +18,10 @@ from tests.second_decoder import (
     GROWTHS,
     KINDS,
     LEGAL,
+    RGB,
     RGBA,
     SAMPLE_LIMIT,
+    YCBCR,
     Array,
     Model,
     PhaseFlow,
@@ -30,6 +32,7 @@ from tests.second_decoder import (
     add_square,
     check_records,
     colours,
+    colours_of_jpeg,
     decode,
     decode_plain,
     decode_tile,
@@ -149,16 +152,17 @@ def joined_size(block: Block) -> Size:
 
 def read_chain(block: Block, reader: Reader, models: Models) -> list[Array]:
     mode = reader.u8()
-    require(mode <= DEEP or mode == FLOW, "a reserved mode")
-    model = models.get(reader.take(8)) if mode == FLOW else None
+    require(mode <= DEEP or mode in (FLOW, YCBCR), "a reserved mode")
+    model = models.get(reader.take(8)) if mode in (FLOW, YCBCR) else None
     read_side_data(reader.take(reader.varint()), block)
     checksum = reader.u32()
     payload = reader.rest()
-    if mode == FLOW:
+    if mode in (FLOW, YCBCR):
         require(model is not None, "no such model")
         require(block.kind <= RGBA and block.bits == 8, "a kind or depth that no model codes")
+        require(mode == FLOW or block.kind in (RGB, RGBA), "Y, Cb and Cr of what is not coloured")
         assert model is not None
-        images = decode_flow_chain(block, payload, model)
+        images = decode_flow_chain(block, payload, model, colours if mode == FLOW else colours_of_jpeg)
     else:
         shape = (*joined_size(block), KINDS[block.kind][0])
         images = parted(decode_plain(mode, payload, shape, block.bits), block)
@@ -192,7 +196,9 @@ def parted(joined: Array, block: Block) -> list[Array]:
     return [joined[top : top + h, :w] for top, (h, w) in zip(tops, block.sizes, strict=False)]
 
 
-def decode_flow_chain(block: Block, payload: bytes, model: Model) -> list[Array]:
+def decode_flow_chain(
+    block: Block, payload: bytes, model: Model, colours_of: Callable[[Array], Array]
+) -> list[Array]:
     channels = KINDS[block.kind][0]
     planes = 1 if channels < 3 else 3
     coded, alphas = split(FLOW, payload, channels > planes)
@@ -200,7 +206,8 @@ def decode_flow_chain(block: Block, payload: bytes, model: Model) -> list[Array]
         "phase": decode_phases,
         "realnvp": decode_realnvps,
     }
-    images = [colours(values) for values in decoders[model.kind](model, Reader(coded), block.sizes, planes)]
+    decoded = decoders[model.kind](model, Reader(coded), block.sizes, planes)
+    images = [colours_of(values) for values in decoded]
     for mode, part in alphas:
         alpha = parted(decode_plain(mode, part, (*joined_size(block), 1), 8), block)
         images = [np.concatenate(both, 2) for both in zip(images, alpha, strict=True)]

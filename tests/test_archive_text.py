@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from nvpcodec.archive_index import Block, Head, Member
 from nvpcodec.options import Options
 from nvpcodec.pixels import Density, Image, Kind, Metadata, Samples
 from tests import second_archive
+from tests.golden import make
 from tests.helpers import DEPTHS, flat, gradient, image_of, noise
 from tests.models import small_model, small_model_path, small_options
 from tests.second_decoder import Model, RefusedError, read_model
@@ -96,6 +98,19 @@ def test_chains_of_the_phase_flow_by_the_second_reader(kind: int) -> None:
     images = [grainy(n, Kind(kind), *size) for n, size in enumerate(SIZES)]
     data = flow_archive(images, small_options())
     assert small_model().model_id in data
+    found = second_archive.read_archive(data, models())
+    for n, image in enumerate(images):
+        assert np.array_equal(found[str(n)], image.samples)
+
+
+@pytest.mark.parametrize("kind", [Kind.RGB, Kind.RGBA])
+def test_chains_of_what_a_jpeg_decoder_made_by_the_second_reader(kind: Kind) -> None:
+    whole = make.jpeg_coloured(kind)
+    images = [
+        replace(whole, samples=np.ascontiguousarray(whole.samples[at : at + 30, 40:75])) for at in (0, 31)
+    ]
+    data = flow_archive(images, small_options())
+    assert data[archive_index.HEAD_BYTES] == container.MODE_YCBCR
     found = second_archive.read_archive(data, models())
     for n, image in enumerate(images):
         assert np.array_equal(found[str(n)], image.samples)

@@ -21,6 +21,7 @@ from nvpcodec.phase_coder import phase_coder
 from nvpcodec.pixels import Density, Image, Kind, Metadata, Text
 from nvpcodec.stack import Ints
 from nvpcodec.zoo import by_name
+from tests.golden import make
 from tests.helpers import EVERY_KIND, PALETTE, flat, gradient, image_of, noise
 from tests.models import small_model, small_options
 
@@ -58,10 +59,10 @@ def flow_chain(images: Sequence[Image]) -> bytes:
 
 
 @pytest.mark.parametrize(("kind", "dtype"), EVERY_KIND)
-@pytest.mark.parametrize("make", ["noise", "gradient"])
-def test_every_kind_comes_back(kind: Kind, dtype: type[np.unsignedinteger], make: str) -> None:
+@pytest.mark.parametrize("what", ["noise", "gradient"])
+def test_every_kind_comes_back(kind: Kind, dtype: type[np.unsignedinteger], what: str) -> None:
     images = [
-        noise(seed, kind, dtype, h, w) if make == "noise" else gradient(kind, dtype, h, w)
+        noise(seed, kind, dtype, h, w) if what == "noise" else gradient(kind, dtype, h, w)
         for seed, (h, w) in enumerate(SIZES)
     ]
     assert_comes_back(images)
@@ -79,7 +80,7 @@ def test_the_flow_codes_several_images(kind: int, sizes: list[tuple[int, int]]) 
 
 
 def test_photographs_take_the_flow_and_drawings_do_not() -> None:
-    with PillowImage.open(DEMO / "chelsea.png") as opened:
+    with PillowImage.open(DEMO / "coffee.png") as opened:
         whole = np.asarray(opened)
     crops = [np.ascontiguousarray(whole[top : top + 24, 100:124]) for top in (60, 100, 140)]
     photographs = [Image(crop, Kind.RGB) for crop in crops]
@@ -90,6 +91,28 @@ def test_photographs_take_the_flow_and_drawings_do_not() -> None:
     assert all(a.equals(b) for a, b in zip(got, photographs, strict=True))
     drawings = [flat(value, 30, 30) for value in (7, 8, 9)]
     assert assert_comes_back(drawings)[0] in container.MODES - container.FLOW_MODES
+
+
+@pytest.mark.parametrize("kind", [Kind.RGB, Kind.RGBA])
+def test_colours_that_a_jpeg_decoder_made(kind: Kind) -> None:
+    """All of them, or it is as if none were."""
+    whole = make.jpeg_coloured(kind)
+    images = [
+        replace(whole, samples=np.ascontiguousarray(whole.samples[at : at + 30, 40:75])) for at in (0, 31)
+    ]
+    other = replace(images[0], samples=(images[0].samples ^ 1).astype(np.uint8))
+    for chained, mode in ((images, container.MODE_YCBCR), ([*images, other], container.MODE_FLOW)):
+        data = flow_chain(chained)
+        assert data[0] == mode
+        for image, got in zip(chained, decoded(data, chained), strict=True):
+            assert got.equals(image)
+
+
+def test_grey_has_no_chroma() -> None:
+    images = [shaded(seed, Kind.GREY, 9, 11) for seed in range(3)]
+    data = bytes((container.MODE_YCBCR,)) + flow_chain(images)[1:]
+    with pytest.raises(FormatError, match="colour only"):
+        decoded(data, images)
 
 
 def test_metadata_and_transparency_come_back() -> None:
