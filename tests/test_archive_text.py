@@ -107,7 +107,7 @@ def test_chains_of_the_phase_flow_by_the_second_reader(kind: int) -> None:
 def test_chains_of_what_a_jpeg_decoder_made_by_the_second_reader(kind: Kind) -> None:
     whole = make.jpeg_coloured(kind)
     images = [
-        replace(whole, samples=np.ascontiguousarray(whole.samples[at : at + 30, 40:75])) for at in (0, 31)
+        Image(np.ascontiguousarray(whole.samples[at : at + 30, 40:75], np.uint8), kind) for at in (0, 31)
     ]
     data = flow_archive(images, small_options())
     assert data[archive_index.HEAD_BYTES] == container.MODE_YCBCR

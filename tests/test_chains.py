@@ -98,7 +98,7 @@ def test_colours_that_a_jpeg_decoder_made(kind: Kind) -> None:
     """All of them, or it is as if none were."""
     whole = make.jpeg_coloured(kind)
     images = [
-        replace(whole, samples=np.ascontiguousarray(whole.samples[at : at + 30, 40:75])) for at in (0, 31)
+        Image(np.ascontiguousarray(whole.samples[at : at + 30, 40:75], np.uint8), kind) for at in (0, 31)
     ]
     other = replace(images[0], samples=(images[0].samples ^ 1).astype(np.uint8))
     for chained, mode in ((images, container.MODE_YCBCR), ([*images, other], container.MODE_FLOW)):

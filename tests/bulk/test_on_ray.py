@@ -59,7 +59,8 @@ def test_a_lost_worker_loses_nothing_and_nothing_comes_twice(tmp_path: Path) -> 
         cluster.remove_node(lost, allow_graceful=False)  # SIGKILL to all of that machine's processes
         assert before < total, "the kill came halfway"
         out, err = process.communicate(timeout=300)
-    assert (process.returncode, out) == (1, "")
+    assert process.returncode == 1
+    assert not out or "(raylet)" in out, "Ray may print that a machine is lost, whatever it was told"
     assert err.splitlines()[-1] == f"nvpcodec: error: 2 of {total} files failed; {manifest} says why"
     entries = lines(manifest)
     assert len(entries) == total, "one line a file"
