@@ -286,12 +286,16 @@ def palette_photo() -> Samples:
     return as_samples(image.convert("RGB"))
 
 
-def decoded_jpeg() -> Samples:
-    """What a JPEG file of quality 90, chroma halved, decodes to."""
+def through_jpeg(samples: Samples, quality: int) -> NDArray[np.uint8]:
+    """What a JPEG file of grey or RGB samples, its chroma halved, decodes to."""
     stream = io.BytesIO()
-    photograph("coffee.png").save(stream, "jpeg", quality=90, subsampling=2)
+    Image.fromarray(samples.squeeze()).save(stream, "jpeg", quality=quality, subsampling=2)
     with Image.open(stream) as image:
-        return as_samples(image)
+        return as_samples(image).astype(np.uint8, copy=False)
+
+
+def decoded_jpeg() -> Samples:
+    return through_jpeg(as_samples(photograph("coffee.png")), 90)
 
 
 def enlarged() -> Samples:

@@ -13,7 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -33,7 +33,7 @@ from common import (
     peer_names,
 )
 from float_theory import float_bits
-from kinds import KINDS
+from kinds import KINDS, through_jpeg
 
 NAME_WIDTH = 20
 
@@ -237,6 +237,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--deep", action="store_true", help="bytes of images of 10 to 16 bits made from these"
     )
+    parser.add_argument(
+        "--jpeg",
+        type=int,
+        metavar="QUALITY",
+        help="the images as they come out of JPEG files of this quality, their chroma halved",
+    )
     add_codecs(parser, peer_names())
     options = parser.parse_args(arguments)
     if options.deep:
@@ -247,6 +253,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         others = load_all(parser, options.images) if options.images else []
         return main_kinds([*drawn, *others], options.models[0])
     pictures = load_all(parser, options.images)
+    if options.jpeg is not None:
+        pictures = [replace(p, samples=through_jpeg(p.samples, options.jpeg)) for p in pictures]
     results = measure_all(pictures, [codec(name) for name in (*options.codecs, *options.models)])
 
     models = {}

@@ -173,6 +173,18 @@ def test_speeds_are_medians_and_ratios_pair_the_rounds() -> None:
     assert summary.stage_seconds_per_megapixel == {"network": 0.75, "other": 0.75}
 
 
+def test_size_through_jpeg(tmp_path: Path) -> None:
+    """Colours that JPEG can make cost less; without --jpeg these are others."""
+    with Image.open(ROOT / "demo" / "coffee.png") as opened:
+        samples = np.asarray(opened.convert("RGB"))[100:180, 100:200]
+    path = picture_file(tmp_path / "crop.png", samples)
+    options = ("--models", "fast", "--codecs", "webp")
+    as_it_is, jpeg = (run_benchmark("size.py", str(path), *options, *more) for more in ((), ("--jpeg", "90")))
+    assert jpeg["lossless"]
+    ratios = [found["bits"]["fast"] / found["bits"]["webp"] for found in (as_it_is, jpeg)]
+    assert ratios[1] < 0.9 * ratios[0]
+
+
 def test_size_runs_on_a_folder(tmp_path: Path) -> None:
     pytest.importorskip("imagecodecs", reason="the JPEG XL peers need imagecodecs, of the extra [bench]")
     picture_file(tmp_path / "colour.png", gradient(40, 30, 3))
