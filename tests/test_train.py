@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,16 @@ from nvpcodec.errors import InputError
 from nvpcodec.model import PhaseConfig
 from nvpcodec.phase_model import PhaseModel
 from nvpcodec.train.config import CONFIGS, read_config
-from nvpcodec.train.data import Augmentation, batches, halve_chroma, is_validation, load_rgb, rgb_to_planes
+from nvpcodec.train.data import (
+    Augmentation,
+    batches,
+    crop,
+    grain,
+    halve_chroma,
+    is_validation,
+    load_rgb,
+    rgb_to_planes,
+)
 from nvpcodec.train.loop import Schedule, Trainer
 
 TINY = PhaseConfig(levels=2, width=8, blocks=(1, 1), head_width=8, handed_width=4)
@@ -156,3 +166,31 @@ def test_smooth_chroma_survives_halving() -> None:
         error = (halve_chroma(rgb, np.random.default_rng(seed)) - rgb)[:, 6:-6, 6:-6]
         assert error.abs().max() < 4
         assert error.mean((1, 2)).abs().max() < 2
+
+
+def test_grain_is_noise_of_a_strength_in_its_range() -> None:
+    found = []
+    for seed in range(40):
+        noise = grain((3, 64, 64), np.random.default_rng(seed), (0.5, 2.0))
+        assert 0.5 <= noise.std() <= 2.001
+        assert noise.mean().abs() < 0.2
+        rows, channels = noise[:, :-1] * noise[:, 1:], noise[0] * noise[1]
+        found.append((float(rows.mean() / noise.var()), float(channels.mean() / noise.var())))
+    likeness = np.array(found)
+    assert (likeness.min(0) < 0.1).all(), "some grain is of each pixel and channel alone"
+    assert (likeness.max(0) > 0.4).all(), "some is not"
+
+
+def test_sharpening_and_grain_are_only_done_if_asked_for() -> None:
+    image = torch.full((3, 48, 48), 100, dtype=torch.uint8)
+    image[:, :, 24:] = 140
+    plain = Augmentation(shrink=0, enlarge=0, half_chroma=0, grey=0, gain=0)
+
+    def values(how: Augmentation) -> list[int]:
+        return sorted(set(crop(image, 48, np.random.default_rng(1), how).int().flatten().tolist()))
+
+    assert values(plain) == [100, 140]
+    darkest, dark, bright, brightest = values(replace(plain, sharpen=1))
+    assert (dark, bright) == (100, 140)
+    assert dark - darkest == brightest - bright > 0
+    assert len(values(replace(plain, grain=1, grain_range=(3, 3)))) > 10

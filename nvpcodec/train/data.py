@@ -47,6 +47,10 @@ class Augmentation:
     enlarge: float = 0.15
     largest_enlargement: float = 1.5
     half_chroma: float = 0.35
+    sharpen: float = 0.0
+    largest_sharpening: float = 1.5
+    grain: float = 0.0
+    grain_range: tuple[float, float] = (0.3, 4.0)
     grey: float = 0.03
     gain: float = 0.3
     gain_range: tuple[float, float] = (0.6, 1.25)
@@ -89,6 +93,10 @@ def crop(image: Tensor, size: int, rng: np.random.Generator, how: Augmentation) 
         rgb = F.interpolate(rgb[None], (size, size), mode="bicubic", antialias=True)[0]
         if rng.random() < how.gain:
             rgb = rgb * rng.uniform(*how.gain_range)
+    if rng.random() < how.sharpen:
+        rgb = rgb + float(rng.uniform(0, how.largest_sharpening)) * (rgb - _blurred(rgb, 0.25))
+    if rng.random() < how.grain:
+        rgb = rgb + grain(rgb.shape, rng, how.grain_range)
     if rng.random() < how.half_chroma:
         rgb = halve_chroma(rgb, rng)
     if rng.random() < how.grey:
@@ -104,6 +112,24 @@ def _scale_factor(rng: np.random.Generator, how: Augmentation) -> float:
     if choice < how.shrink + how.enlarge:
         return float(1 / rng.uniform(1, how.largest_enlargement))
     return 1.0
+
+
+def grain(shape: tuple[int, ...], rng: np.random.Generator, strengths: tuple[float, float]) -> Tensor:
+    """Noise (3, H, W) of sensors and films, in steps of a sample: neighbours are alike, and channels are, both
+    to a degree that is drawn, as is the standard deviation.
+    """
+    alike = rng.uniform(0, 1)
+    own, shared = (torch.from_numpy(rng.standard_normal(n, np.float32)) for n in (shape, shape[1:]))
+    noise = _blurred((1 - alike) * own + alike * shared, float(rng.uniform(0, 1 / 3)))
+    low, high = np.log(strengths)
+    return noise * (float(np.exp(rng.uniform(low, high))) / noise.std())
+
+
+def _blurred(x: Tensor, share: float) -> Tensor:
+    """Each sample of (C, H, W) gives a share of itself to each neighbour in its row, then in its column."""
+    kernel = torch.tensor([share, 1 - 2 * share, share])
+    around = F.pad(x[None], (1, 1, 1, 1), mode="replicate")[0]
+    return (around.unfold(1, 3, 1) @ kernel).unfold(2, 3, 1) @ kernel
 
 
 def halve_chroma(rgb: Tensor, rng: np.random.Generator) -> Tensor:
