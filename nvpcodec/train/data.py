@@ -115,7 +115,7 @@ def _scale_factor(rng: np.random.Generator, how: Augmentation) -> float:
 
 
 def grain(shape: tuple[int, ...], rng: np.random.Generator, strengths: tuple[float, float]) -> Tensor:
-    """Noise (3, H, W) of sensors and films, in steps of a sample: neighbours are alike, and channels are, both
+    """Noise (3, H, W) of sensors and films, in steps of a sample: neighbours are alike, channels are, both
     to a degree that is drawn, as is the standard deviation.
     """
     alike = rng.uniform(0, 1)
