@@ -55,7 +55,13 @@ def shipped_models() -> dict[bytes, second_decoder.Model]:
     return dict(second_decoder.read_model(path.read_bytes()) for path in zoo.WEIGHTS.glob("*.safetensors"))
 
 
-@pytest.mark.parametrize("name", sorted(make.read_index()))
+def golden_files_of_today() -> list[str]:
+    """Those of the newest models, and those that need none."""
+    today = {*zoo.CURRENT.values(), None}
+    return sorted(name for name, entry in make.read_index().items() if entry["model"] in today)
+
+
+@pytest.mark.parametrize("name", golden_files_of_today())
 def test_golden_file(name: str) -> None:
     samples = second_decoder.decode((make.FOLDER / f"{name}.nvp").read_bytes(), shipped_models())
     assert np.array_equal(samples, np.load(make.FOLDER / f"{name}.npy"))
