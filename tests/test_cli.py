@@ -311,6 +311,27 @@ def test_the_bare_command_helps(run: Runner) -> None:
     assert b"Exit status" in run().out
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "10000"}),
+        ({"GOMP_SPINCOUNT": "5"}, {"GOMP_SPINCOUNT": "5"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
+    ],
+)
+def test_threads_soon_sleep_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], expected: dict[str, str]
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if "SPINCOUNT" not in name}
+    environment.pop("OMP_WAIT_POLICY", None)
+    monkeypatch.setattr(os, "environ", environment | told)
+    monkeypatch.setattr(sys, "argv", ["nvpcodec", "--version"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert {name: os.environ[name] for name in expected} == expected
+    assert {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys() == expected.keys()
+
+
 def test_version(run: Runner) -> None:
     assert run("--version").out.startswith(b"nvpcodec, version ")
 
