@@ -24,7 +24,7 @@ SAMPLES = {
     "46fab360e8a72f5c": "c6c717d060d2b83f",
     "f4da4705fe94bcc6": "85490999ab6211f6",
     "08ed08dc74243336": "dfc33fabcd036871",
-    "d1cec12110c19436": "f426a59d01b23d4c",
+    "bec3ad62dae3e66b": "67721b6e61b79653",
 }
 
 
