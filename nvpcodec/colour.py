@@ -20,6 +20,12 @@ def to_planes(samples: NDArray[np.uint8]) -> NDArray[np.int32]:
     return np.stack(ycocg(*channels))
 
 
+def keys(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """One number (...) for each red, green and blue (..., 3)."""
+    numbers: NDArray[np.uint32] = colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    return numbers
+
+
 def ycocg(red: Channel, green: Channel, blue: Channel) -> tuple[Channel, Channel, Channel]:
     """Y, Co and Cg of integer channels, arrays or tensors."""
     co = red - blue

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nvpcodec import palettes
+from nvpcodec import colour, palettes
 from nvpcodec.container import FLOW_MODES, RegionPart, varint_from_bytes, varint_to_bytes
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.ranks import Bytes
@@ -35,7 +35,7 @@ def find(samples: Bytes) -> Scale | None:
     """The tone scale of uint8 (h, w, c), if it is of one."""
     if samples.shape[2] != len(_LUMA):
         return None
-    keys = samples.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    keys = colour.keys(samples)
     if len(np.unique(keys.ravel()[:: 1 + keys.size // _LOOKED_AT])) > MAX_TONES:
         return None
     found, first, places = np.unique(keys, return_index=True, return_inverse=True)

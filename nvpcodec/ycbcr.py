@@ -14,6 +14,7 @@ from itertools import product
 
 import numpy as np
 
+from nvpcodec import colour
 from nvpcodec.container import FLOW_MODES, RegionPart
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.ranks import Bytes
@@ -55,8 +56,7 @@ def find(samples: Bytes) -> Ints | None:
     colours = samples.reshape(-1, 3)
     if _sources(colours[:: 1 + len(colours) // _LOOKED_AT]) is None:
         return None
-    keys = colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    _, first, places = np.unique(keys, return_index=True, return_inverse=True)
+    _, first, places = np.unique(colour.keys(colours), return_index=True, return_inverse=True)
     sources = _sources(colours[first])
     return None if sources is None else sources[:, places].reshape(3, *samples.shape[:2])
 

@@ -7,16 +7,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from nvpcodec import codec, container, ranks, zoo
+from nvpcodec import codec, container, ranks
 from nvpcodec.container import MODE_FLOW, MODE_FLOW_TOP_FIRST, MODE_RANKS, MODE_STORED, RegionPart
-from nvpcodec.errors import DamagedFileError, FormatError
+from nvpcodec.errors import FormatError
 from nvpcodec.options import Options
 from nvpcodec.pixels import Image, Kind
 from tests import second_decoder
 from tests.golden import make
+from tests.refusals import check_is_damage, file_of_region, shipped_models
 
 OPTIONS = Options(device="cpu")
-MODELS = dict(second_decoder.read_model(path.read_bytes()) for path in zoo.WEIGHTS.glob("*"))
 
 
 def stretched(kind: Kind = Kind.GREY) -> ranks.Bytes:
@@ -73,18 +73,12 @@ def test_stretched_images_come_back(kind: Kind) -> None:
     (part,) = container.parse(data).regions
     assert part.mode == MODE_RANKS
     assert codec.decode_image(data, OPTIONS).equals(image)
-    np.testing.assert_array_equal(second_decoder.decode(data, MODELS), image.samples)
+    np.testing.assert_array_equal(second_decoder.decode(data, shipped_models()), image.samples)
 
 
 def with_payload(payload: bytes, kind: int = container.GREY) -> bytes:
     """A file of one region of ranks."""
-    samples = stretched()
-    model_id = container.parse(codec.encode_image(Image(samples, Kind.GREY), OPTIONS)).model_id
-    height, width, _ = samples.shape
-    parts = (RegionPart(MODE_RANKS, payload),)
-    return container.write(
-        container.Container(kind, 8, width, height, height, width, model_id, b"", parts, pixel_checksum=0)
-    )
+    return file_of_region(RegionPart(MODE_RANKS, payload), kind, make.FLOW)
 
 
 def good_payload() -> bytes:
@@ -103,12 +97,7 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_payload_is_damage(name: str) -> None:
-    data = with_payload(HOSTILE[name](good_payload()))
-    with pytest.raises(DamagedFileError) as caught:
-        codec.decode_image(data, OPTIONS)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(second_decoder.RefusedError):
-        second_decoder.decode(data, MODELS)
+    check_is_damage(with_payload(HOSTILE[name](good_payload())))
 
 
 def test_palettes_have_no_ranks() -> None:

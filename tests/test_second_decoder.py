@@ -34,6 +34,7 @@ from nvpcodec.tuning import Tuning
 from tests import helpers, second_decoder
 from tests.golden import make
 from tests.hostile import makers
+from tests.refusals import shipped_models
 from tests.second_decoder import RefusedError
 
 Samples = npt.NDArray[np.uint8]
@@ -48,11 +49,6 @@ def test_it_shares_nothing_with_the_package() -> None:
             assert node.level == 0
             modules.add(str(node.module))
     assert {module.partition(".")[0] for module in modules} <= sys.stdlib_module_names | {"numpy"}
-
-
-@cache
-def shipped_models() -> dict[bytes, second_decoder.Model]:
-    return dict(second_decoder.read_model(path.read_bytes()) for path in zoo.WEIGHTS.glob("*.safetensors"))
 
 
 def golden_files_of_today() -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from nvpcodec import codec, container, ycbcr, zoo
+from nvpcodec import codec, container, ycbcr
 from nvpcodec.container import MODE_FLOW, MODE_FLOW_TOP_FIRST, MODE_RANKS, MODE_YCBCR, RegionPart
 from nvpcodec.errors import DamagedFileError, FormatError
 from nvpcodec.options import Options
@@ -18,9 +18,9 @@ from nvpcodec.ranks import Bytes
 from nvpcodec.stack import Ints
 from tests import second_decoder
 from tests.golden import make
+from tests.refusals import check_is_damage, file_of_region, shipped_models
 
 OPTIONS = Options(device="cpu")
-MODELS = dict(second_decoder.read_model(path.read_bytes()) for path in zoo.WEIGHTS.glob("*"))
 
 
 def through_jpeg(samples: Bytes, quality: int, subsampling: int) -> Bytes:
@@ -115,7 +115,7 @@ def test_files_come_back(kind: Kind) -> None:
     data = codec.encode_image(image, OPTIONS)
     assert [part.mode for part in container.parse(data).regions] == [MODE_YCBCR]
     assert codec.decode_image(data, OPTIONS).equals(image)
-    np.testing.assert_array_equal(second_decoder.decode(data, MODELS), image.samples)
+    np.testing.assert_array_equal(second_decoder.decode(data, shipped_models()), image.samples)
 
 
 @pytest.mark.parametrize("model", ["realnvp", "best"])
@@ -134,12 +134,7 @@ def test_both_flow_modes() -> None:
 
 def with_payload(payload: bytes, kind: int = container.RGB) -> bytes:
     """A file of one region of Y, Cb and Cr."""
-    model_id = zoo.by_name(OPTIONS.model).model_id
-    height, width = make.FLOW
-    parts = (RegionPart(MODE_YCBCR, payload),)
-    return container.write(
-        container.Container(kind, 8, width, height, height, width, model_id, b"", parts, pixel_checksum=0)
-    )
+    return file_of_region(RegionPart(MODE_YCBCR, payload), kind, make.FLOW)
 
 
 def coded(planes: Ints) -> bytes:
@@ -166,12 +161,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_payload_is_damage(name: str) -> None:
-    data = with_payload(HOSTILE[name]())
-    with pytest.raises(DamagedFileError) as caught:
-        codec.decode_image(data, OPTIONS)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(second_decoder.RefusedError):
-        second_decoder.decode(data, MODELS)
+    check_is_damage(with_payload(HOSTILE[name]()))
 
 
 def test_grey_has_no_chroma() -> None:
