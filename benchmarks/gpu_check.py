@@ -159,10 +159,10 @@ def shape_cases(side: Side) -> Iterator[tuple[str, bool]]:
         specs = zoo.by_name(name).config.layers()
         for shape in sorted({(spec.outputs, *inputs) for spec in specs for inputs in spec.inputs}):
             for grid in GRIDS:
-                x, weight = exact.known_operands(shape, grid)
-                expected = known_sums(x, weight)
+                operands = exact.known_operands(shape, grid)
+                expected = known_sums(*operands[:2]) + operands[2].reshape(-1, 1, 1)
                 for lowering in side.lowerings:
-                    got = lowering(*(torch.from_numpy(a.astype(np.float32)).to(device) for a in (x, weight)))
+                    got = lowering(*(torch.from_numpy(a.astype(np.float32)).to(device) for a in operands))
                     yield f"{name} {shape} {grid}", np.array_equal(got.cpu().numpy(), expected)
 
 

@@ -6,12 +6,16 @@ every layer. What it does not cover is an algorithm that is no plain sum of prod
 that rounds its operands (bf16). So each lowering has to pass a known-answer test on the device before it may
 code, for every shape of layer, and again whenever the program around us lets torch multiply less precisely.
 
+The power of two by which a layer divides is in its weights and its bias beforehand. That moves the exponents
+of all products and sums alike and touches none of their digits, so the bound holds as it does for integers.
+
 TF32 has 11 significant bits. It holds every activation, of 10 bits with their sign, and every weight, of 8.
 So it rounds no operand here, and the known answers hold whether it is allowed or not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +25,7 @@ from torch import Tensor
 
 from nvpcodec.errors import DeviceError
 from nvpcodec.fixedpoint import FLOAT32_EXACT
-from nvpcodec.model import LayerSpec, Model
+from nvpcodec.model import MAX_SHIFT, LayerSpec, Model
 from nvpcodec.tables import ACTIVATION_MAX, ACTIVATION_MIN
 
 #: Values of an input for which PyTorch leaves its own convolution for oneDNN's, and some more.
@@ -29,21 +33,22 @@ LARGER_INPUT = 24000
 #: Largest magnitude that `weighted_sum` is given.
 SUMMED_MAX = 2040
 
-#: Input (B, C, H, W), weight (O, C, k, k) with k odd -> zero-padded sums (B, O, H, W).
-Lowering = Callable[[Tensor, Tensor], Tensor]
+#: Input (B, C, H, W), weight (O, C, k, k) with k odd, bias (O,) or None -> zero-padded sums (B, O, H, W).
+Lowering = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
-def direct(x: Tensor, weight: Tensor) -> Tensor:
+def direct(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The library's own convolution."""
-    return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
-def gemm(x: Tensor, weight: Tensor) -> Tensor:
+def gemm(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """im2col and one matrix product: arithmetic that is known on every device."""
     batch, _, height, width = x.shape
     size = weight.shape[-1]
     columns = F.unfold(x, size, padding=size // 2) if size > 1 else x.flatten(2)
-    return (weight.flatten(1) @ columns).view(batch, -1, height, width)
+    sums = (weight.flatten(1) @ columns).view(batch, -1, height, width)
+    return sums if bias is None else sums.add_(bias.view(-1, 1, 1))
 
 
 def weighted_sum(coefficients: Tensor, rows: Tensor) -> Tensor:
@@ -80,7 +85,9 @@ _passed: set[tuple[object, ...]] = set()
 
 @dataclass(frozen=True)
 class ExactLayer:
-    """floor((sum of convolutions + bias) / 2^shift), clamped. An input may be absent (None).
+    """floor(sum of convolutions + bias), clamped. An input may be absent (None).
+
+    Weights (O, C, k, k), one for each input, and bias (O,) are integers divided by 2^shift.
 
     Raises
     ------
@@ -90,9 +97,26 @@ class ExactLayer:
 
     weights: tuple[Tensor, ...]
     bias: Tensor
-    factor: Tensor
     low: int
     lowering: Lowering
+
+    @classmethod
+    def of_integers(
+        cls,
+        weights: Sequence[NDArray[Any]],
+        bias: NDArray[Any],
+        shift: NDArray[Any],
+        low: int,
+        lowering: Lowering,
+        device: torch.device,
+    ) -> "ExactLayer":
+        """From integers: weights (O, C, k, k), bias (O,) and shift (O,)."""
+        return cls(
+            tuple(_on(device, w, shift).contiguous(memory_format=torch.channels_last) for w in weights),
+            _on(device, bias, shift),
+            low,
+            lowering,
+        )
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         total: Tensor | None = None
@@ -100,11 +124,11 @@ class ExactLayer:
             if x is not None:
                 if not is_proved(self.lowering, x.device, *weight.shape[:3]):
                     raise _inexact(x.device)
-                part = self.lowering(x, weight)
+                part = self.lowering(x, weight, self.bias if total is None else None)
                 total = part if total is None else total.add_(part)
         if total is None:
             raise ValueError("a layer needs at least one input")
-        return total.add_(self.bias).mul_(self.factor).floor_().clamp_(self.low, ACTIVATION_MAX)
+        return total.floor_().clamp_(self.low, ACTIVATION_MAX)
 
 
 def add(trunk: Tensor, update: Tensor) -> Tensor:
@@ -118,18 +142,16 @@ def layers(model: Model, device: torch.device, lowering: Lowering) -> dict[str, 
 
 
 def _layer(model: Model, spec: LayerSpec, device: torch.device, lowering: Lowering) -> ExactLayer:
-    def on_device(name: str) -> Tensor:
-        return torch.from_numpy(model.tensors[f"{spec.name}.{name}"].astype(np.float32)).to(device)
+    def tensor(part: str) -> NDArray[Any]:
+        return model.tensors[f"{spec.name}.{part}"]
 
-    weights = tuple(
-        on_device(f"weight{i}").contiguous(memory_format=torch.channels_last) for i in range(len(spec.inputs))
-    )
-    column = (1, -1, 1, 1)
-    # Not by the device's exp2, which may be off in its last place.
-    powers = np.ldexp(np.float32(1), -model.tensors[f"{spec.name}.shift"].astype(np.int32))
-    factor = torch.from_numpy(powers).to(device).view(column)
-    return ExactLayer(
-        weights, on_device("bias").view(column), factor, 0 if spec.relu else ACTIVATION_MIN, lowering
+    return ExactLayer.of_integers(
+        [tensor(f"weight{i}") for i in range(len(spec.inputs))],
+        tensor("bias"),
+        tensor("shift"),
+        0 if spec.relu else ACTIVATION_MIN,
+        lowering,
+        device,
     )
 
 
@@ -177,7 +199,7 @@ def require_exact_sums(device: torch.device) -> None:
         rows = SUMMED_MAX - (j * 2246822519 >> 11) % (2 * SUMMED_MAX + 1)
         rows[:, :2] = SUMMED_MAX, -SUMMED_MAX
         rows[:, 2] = SUMMED_MAX - 1
-        got = weighted_sum(_to(device, coefficients), _to(device, rows)).cpu().numpy()
+        got = weighted_sum(_on(device, coefficients), _on(device, rows)).cpu().numpy()
         if not np.array_equal(got, np.einsum("n,nm->m", coefficients, rows)):
             raise _inexact(device)
 
@@ -185,7 +207,8 @@ def require_exact_sums(device: torch.device) -> None:
 def known_answer(lowering: Lowering, device: torch.device, outputs: int, channels: int, size: int) -> bool:
     """Whether extreme operands, with sums close to 2^24, give what exact sums give.
 
-    Asked of a small and of a larger input, because libraries choose their algorithm by size.
+    Asked of a small and of a larger input, because libraries choose their algorithm by size, with a bias and
+    without, and with all powers of two that a layer may divide by.
     """
     larger = 24, -(-LARGER_INPUT // (24 * channels))
     return all(_is_exact(lowering, device, (outputs, channels, size), grid) for grid in ((7, 18), larger))
@@ -194,20 +217,25 @@ def known_answer(lowering: Lowering, device: torch.device, outputs: int, channel
 def _is_exact(
     lowering: Lowering, device: torch.device, shape: tuple[int, int, int], grid: tuple[int, int]
 ) -> bool:
-    x, weight = known_operands(shape, grid)
-    channels_last = torch.channels_last
-    got = lowering(
-        _to(device, x).contiguous(memory_format=channels_last),
-        _to(device, weight).contiguous(memory_format=channels_last),
+    x, weight, bias = known_operands(shape, grid)
+    sums = known_sums(x, weight)
+    shift = np.arange(len(weight)) % (MAX_SHIFT + 1)
+    column = (-1, 1, 1)
+    seen = _on(device, x).contiguous(memory_format=torch.channels_last)
+    scaled = _on(device, weight, shift).contiguous(memory_format=torch.channels_last)
+    alone = lowering(seen, scaled, None).cpu().numpy()
+    biased = lowering(seen, scaled, _on(device, bias, shift)).cpu().numpy()
+    return bool(
+        np.array_equal(alone, np.ldexp(sums, -shift.reshape(column)))
+        and np.array_equal(biased, np.ldexp(sums + bias.reshape(column), -shift.reshape(column)))
     )
-    return bool(np.array_equal(got.cpu().numpy(), known_sums(x, weight)))
 
 
 def known_operands(
     shape: tuple[int, int, int], grid: tuple[int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Input (1, C, h, w) on a grid, weight (O, C, k, k) of a shape (O, C, k): extremes, one sum the largest
-    that there is.
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Input (1, C, h, w) on a grid, weight (O, C, k, k) of a shape (O, C, k) and bias (O,): extremes, one sum
+    the largest that there is, 1 - 2^24 with its bias.
 
     Odd outputs have large weights of all signs, output 1 the largest odd one everywhere, and signs of the
     input come in blocks of 2x2: what passes through a Winograd transform is largest then, with fractions.
@@ -226,11 +254,15 @@ def known_operands(
     rows, columns = np.indices(blocks.shape[2:])
     blocks[:] = np.where((rows // 2 + columns // 2) % 2, ACTIVATION_MAX, ACTIVATION_MIN)
     x[..., :size, :size] = ACTIVATION_MIN
-    return x, weight
+    room = FLOAT32_EXACT - 1 + largest * ACTIVATION_MIN * channels * size * size
+    bias = np.where(np.arange(outputs) % 2, room, -room)
+    return x, weight, bias
 
 
 def known_sums(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What a lowering must give, in 64-bit integers, which no setting and no library can round."""
+    """What a lowering must give without a bias, in 64-bit integers, which no setting and no library can
+    round.
+    """
     size = weight.shape[-1]
     margin = size // 2
     height, width = x.shape[2:]
@@ -243,8 +275,11 @@ def known_sums(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.in
     return sums
 
 
-def _to(device: torch.device, values: NDArray[np.int64]) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)).to(device)
+def _on(device: torch.device, values: NDArray[Any], shift: NDArray[Any] | None = None) -> Tensor:
+    """Integers (O, ...) on the device, divided by 2^shift (O,)."""
+    exponents = 0 if shift is None else -shift.astype(np.int32).reshape(-1, *(1,) * (values.ndim - 1))
+    # Not by the device's exp2, which may be off in its last place.
+    return torch.from_numpy(np.ldexp(values.astype(np.float32), exponents)).to(device)
 
 
 def _inexact(device: torch.device) -> DeviceError:

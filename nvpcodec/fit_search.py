@@ -33,6 +33,7 @@ TRIED_CORRECTIONS = range(-3, 4)
 SAMPLED_PIXELS = 1 << 15
 COSTED_PIXELS = 1 << 13
 MAX_WEIGHT = 255
+STRIPES = 3
 #: Half bits that a bit of coefficients has to save; a refinement finds much of it without them.
 WORTH, REFINED_WORTH = 2, 5
 
@@ -114,9 +115,9 @@ def _least_squares(rows: Tensor, target: NDArray[np.int64], weights: NDArray[np.
 
     With |rows| <= 2040, weights <= 255 and at most 2^15 samples every sum is an integer below 2^53.
     """
-    # In torch, whose threads have just run the network: NumPy's own would fight them for the cores.
+    # Products in torch, whose threads have just run the network: NumPy's would fight them for the cores.
     weighted = rows * torch.from_numpy(weights)
-    gram = (weighted @ rows.T).numpy()
+    gram = _gram(weighted, rows)
     right = (weighted @ torch.from_numpy(target.astype(np.float64))).numpy()
     diagonal = np.arange(len(rows))
     gram[diagonal, diagonal] += np.floor(gram[diagonal, diagonal] / 512) + len(target)
@@ -124,6 +125,21 @@ def _least_squares(rows: Tensor, target: NDArray[np.int64], weights: NDArray[np.
     if np.abs(coefficients).sum() > MAX_COEFFICIENT_SUM:
         return np.zeros_like(coefficients)
     return coefficients
+
+
+def _gram(weighted: Tensor, rows: Tensor) -> NDArray[np.float64]:
+    """The symmetric weighted @ rows.T (n, n) of rows (n, samples), in stripes that leave out much of what
+    lies below the diagonal.
+    """
+    count = len(rows)
+    gram = np.empty((count, count))
+    for stripe in np.array_split(np.arange(count), STRIPES):
+        if len(stripe):
+            first, behind = int(stripe[0]), int(stripe[-1]) + 1
+            products = (weighted[first:behind] @ rows[first:].T).numpy()
+            gram[first:behind, first:] = products
+            gram[first:, first:behind] = products.T
+    return gram
 
 
 def _solve(matrix: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -273,8 +273,8 @@ def test_gpu_check_sets_the_ways_of_the_cpu_side_by_side(small_gpu_check: list[s
     assert f"{'golden files':28} {golden:5} cases, 0 wrong" in log
 
 
-def wrong_product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    result = exact.gemm(x, weight)
+def wrong_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    result = exact.gemm(x, weight, bias)
     result[..., -1, -1] += 1
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
 
@@ -30,6 +31,7 @@ from nvpcodec.exact import (
     require_exact_sums,
 )
 from nvpcodec.fit import MAX_COEFFICIENT_SUM
+from nvpcodec.fixedpoint import FLOAT32_EXACT
 from nvpcodec.network import Layer
 from nvpcodec.options import DEFAULT_EFFORT
 from nvpcodec.tables import (
@@ -94,13 +96,7 @@ def test_layer_at_extremes(lowering: Lowering, low: int, shift: int) -> None:
     room = (1 << 24) - 1 - 127 * 512 * (20 * 9 + 44)
     bias = np.array([room, -room, 0, 1, -1, 1 << shift >> 1])
     column = (1, 6, 1, 1)
-    layer = ExactLayer(
-        tuple(floats(w) for w in weights),
-        floats(bias).view(column),
-        torch.full(column, 2.0**-shift),
-        low,
-        lowering,
-    )
+    layer = ExactLayer.of_integers(weights, bias, np.full(6, shift), low, lowering, CPU)
     total = convolved(x[0], weights[0]) + convolved(x[1], weights[1]) + bias.reshape(column)
     assert total.max() == (1 << 24) - 1
     expected = np.clip(total >> shift, low, ACTIVATION_MAX)
@@ -139,20 +135,33 @@ def rounded_to(x: Tensor, bits: int) -> Tensor:
     return torch.ldexp((mantissa * 2.0 ** (bits + 1)).round(), exponent - bits - 1)
 
 
+def with_bias(sums: Callable[[Tensor, Tensor], Tensor]) -> Lowering:
+    """The lowering of these sums, to which a bias is added."""
+
+    @functools.wraps(sums)
+    def lowering(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        found = sums(x, weight)
+        return found if bias is None else found + bias.view(-1, 1, 1)
+
+    return lowering
+
+
+@with_bias
 def tf32(x: Tensor, weight: Tensor) -> Tensor:
     """Products of operands rounded to 10 bits of mantissa, accumulated in float32, then rounded the same."""
-    return rounded_to(gemm(rounded_to(x, 10), rounded_to(weight, 10)), 10)
+    return rounded_to(gemm(rounded_to(x, 10), rounded_to(weight, 10), None), 10)
 
 
+@with_bias
 def tf32_operands(x: Tensor, weight: Tensor) -> Tensor:
     """What TF32 does: operands of 10 bits behind the leading one, float32 sums."""
-    return gemm(rounded_to(x, 10), rounded_to(weight, 10))
+    return gemm(rounded_to(x, 10), rounded_to(weight, 10), None)
 
 
-def winograd(x: Tensor, weight: Tensor, held: Callable[[Tensor], Tensor] = lambda t: t) -> Tensor:
+def transformed(x: Tensor, weight: Tensor, held: Callable[[Tensor], Tensor] = lambda t: t) -> Tensor:
     """F(2x2, 3x3) of Lavin and Gray 2016, section 4.1; `held` is how the transformed operands are kept."""
     if weight.shape[-1] != 3:
-        return gemm(x, weight)
+        return gemm(x, weight, None)
     into = x.new_tensor([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
     widen = x.new_tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
     back = x.new_tensor([[1, 1, 1, 0], [0, 1, -1, -1]])
@@ -165,47 +174,75 @@ def winograd(x: Tensor, weight: Tensor, held: Callable[[Tensor], Tensor] = lambd
     return cells.flatten(4, 5).flatten(2, 3)[..., :height, :width]
 
 
+@with_bias
+def winograd(x: Tensor, weight: Tensor) -> Tensor:
+    return transformed(x, weight)
+
+
+@with_bias
 def winograd_in_doubles(x: Tensor, weight: Tensor) -> Tensor:
-    return winograd(x.double(), weight.double()).float()
+    return transformed(x.double(), weight.double()).float()
 
 
+@with_bias
 def winograd_in_halves(x: Tensor, weight: Tensor) -> Tensor:
-    return winograd(x, weight, lambda t: t.half().float())
+    return transformed(x, weight, lambda t: t.half().float())
 
 
+@with_bias
 def winograd_in_bf16(x: Tensor, weight: Tensor) -> Tensor:
-    return winograd(x, weight, lambda t: t.bfloat16().float())
+    return transformed(x, weight, lambda t: t.bfloat16().float())
 
 
+@with_bias
 def bf16_operands(x: Tensor, weight: Tensor) -> Tensor:
-    return gemm(x.bfloat16().float(), weight.bfloat16().float())
+    return gemm(x.bfloat16().float(), weight.bfloat16().float(), None)
 
 
+@with_bias
 def bf16_accumulation(x: Tensor, weight: Tensor) -> Tensor:
-    return gemm(x, weight).bfloat16().float()
+    return gemm(x, weight, None).bfloat16().float()
 
 
+@with_bias
 def half_accumulation(x: Tensor, weight: Tensor) -> Tensor:
-    return gemm(x, weight).half().float()
+    return gemm(x, weight, None).half().float()
 
 
+def half_operands(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """They hold all integers that occur, but divided by large powers of two many are flushed to zero."""
+    return gemm(x.half().float(), torch.where(weight.abs() < 2**-14, 0, weight), bias)
+
+
+def bf16_bias(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return gemm(x, weight, None if bias is None else bias.bfloat16().float())
+
+
+def no_bias(x: Tensor, weight: Tensor, _bias: Tensor | None) -> Tensor:
+    return gemm(x, weight, None)
+
+
+@with_bias
 def off_by_one(x: Tensor, weight: Tensor) -> Tensor:
-    result = gemm(x, weight)
+    result = gemm(x, weight, None)
     result[..., -1, -1] += 1
     return result
 
 
+@with_bias
 def wrong_padding(x: Tensor, weight: Tensor) -> Tensor:
     margin = weight.shape[-1] // 2
     return F.conv2d(F.pad(x, (margin,) * 4, mode="replicate"), weight)
 
 
+@with_bias
 def mirrored(x: Tensor, weight: Tensor) -> Tensor:
-    return gemm(x, weight.flip(1))
+    return gemm(x, weight.flip(1), None)
 
 
+@with_bias
 def a_bit_more(x: Tensor, weight: Tensor) -> Tensor:
-    return gemm(x, weight) + 0.25
+    return gemm(x, weight, None) + 0.25
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
@@ -217,7 +254,7 @@ def test_known_answer_passes(lowering: Lowering, shape: tuple[int, int, int]) ->
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
     "lowering",
-    [tf32, bf16_operands, bf16_accumulation, half_accumulation, off_by_one, a_bit_more],
+    [tf32, bf16_operands, bf16_accumulation, half_accumulation, no_bias, off_by_one, a_bit_more],
     ids=lambda f: f.__name__,
 )
 def test_known_answer_finds_faults(lowering: Lowering, shape: tuple[int, int, int]) -> None:
@@ -225,6 +262,11 @@ def test_known_answer_finds_faults(lowering: Lowering, shape: tuple[int, int, in
 
 
 WIDE = (48, 48, 3)
+
+
+@pytest.mark.parametrize("lowering", [half_operands, bf16_bias], ids=lambda f: f.__name__)
+def test_known_answer_finds_what_powers_of_two_and_biases_bring(lowering: Lowering) -> None:
+    assert not known_answer(lowering, CPU, *WIDE)
 
 
 @pytest.mark.parametrize(
@@ -265,14 +307,16 @@ def test_known_answers_are_known(
     shape: tuple[int, int, int], grid: tuple[int, int], digest: str, first: int
 ) -> None:
     """Stored once: NumPy of any version on any machine must come to these integers."""
-    sums = known_sums(*known_operands(shape, grid))
+    x, weight, bias = known_operands(shape, grid)
+    sums = known_sums(x, weight)
     assert sums[0, 0, 0, 0] == first  # 48 channels of 4 places, or 32 of one: 75 or 127 times -512 each
+    assert sums[0, 0].min() + bias[0] == 1 - FLOAT32_EXACT
     assert hashlib.sha256(sums.astype("<i4").tobytes()).hexdigest() == digest
 
 
 def test_known_sums_are_convolutions() -> None:
     for shape in SHAPES:
-        x, weight = known_operands(shape, (5, 6))
+        x, weight, _ = known_operands(shape, (5, 6))
         assert np.array_equal(known_sums(x, weight), convolved(x, weight))
 
 
@@ -299,9 +343,9 @@ def test_a_shape_is_asked_once_a_setting(
 def test_a_setting_that_spoils_a_lowering_is_noticed(precision: Callable[[str], None]) -> None:
     """A library that multiplies in bf16 as soon as it may."""
 
-    def as_allowed(x: Tensor, weight: Tensor) -> Tensor:
+    def as_allowed(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         coarse = torch.get_float32_matmul_precision() == "medium"
-        return bf16_operands(x, weight) if coarse else gemm(x, weight)
+        return bf16_operands(x, weight, bias) if coarse else gemm(x, weight, bias)
 
     layer = exact.layers(small_model(), CPU, as_allowed)["level0.up"]
     layer(torch.zeros(1, 8, 4, 4))
@@ -320,8 +364,8 @@ def test_less_precision_changes_nothing_or_is_refused(
     generator = np.random.default_rng(4)
     x = generator.integers(-512, 512, (1, 48, 60, 70))
     weight = generator.integers(-74, 75, (48, 48, 3, 3))
-    zero, one = torch.zeros(1, 48, 1, 1), torch.ones(1, 48, 1, 1)
-    layer = ExactLayer((floats(weight),), zero, one / 2**13, ACTIVATION_MIN, lowering)
+    zero, shift = np.zeros(48), np.full(48, 13)
+    layer = ExactLayer.of_integers([weight], zero, shift, ACTIVATION_MIN, lowering, CPU)
     try:
         result = layer(floats(x))
     except DeviceError:
@@ -364,11 +408,14 @@ def test_coarse_operands_of_fits_are_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("name", zoo.CURRENT)
-def test_factors_are_powers_of_two(name: str) -> None:
+def test_layers_hold_integers_divided_by_powers_of_two(name: str) -> None:
     model = zoo.by_name(name)
     for layer_name, layer in exact.layers(model, CPU, direct).items():
-        shifts = model.tensors[f"{layer_name}.shift"].tolist()
-        assert layer.factor.flatten().tolist() == [2.0**-shift for shift in shifts]
+        powers = 2.0 ** model.tensors[f"{layer_name}.shift"].astype(np.float64)
+        assert (layer.bias.double().numpy() * powers).tolist() == model.tensors[f"{layer_name}.bias"].tolist()
+        for i, weight in enumerate(layer.weights):
+            integers = weight.double().numpy() * powers[:, None, None, None]
+            assert np.array_equal(integers, model.tensors[f"{layer_name}.weight{i}"])
 
 
 @pytest.mark.parametrize("name", zoo.CURRENT)
@@ -386,16 +433,17 @@ def test_known_answer_finds_faults_of_shape() -> None:
 
 def test_known_answer_comes_close_to_the_limit() -> None:
     """Operands that no product of which is above half the range would prove little."""
-    seen = []
+    alone, biased = list[float](), list[float]()
 
-    def noted(x: Tensor, weight: Tensor) -> Tensor:
-        seen.append(float(direct(x, weight).abs().max()))
-        return direct(x, weight)
+    def noted(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        sums = direct(x, weight, bias)
+        (alone if bias is None else biased).append(float(sums.abs().max()))
+        return sums
 
     for channels in (48, 96):
         assert known_answer(noted, CPU, 8, channels, 3)
-    assert min(seen) > 1 << 23
-    assert max(seen) < 1 << 24
+    assert min(alone) > 1 << 23
+    assert set(biased) == {FLOAT32_EXACT - 1}
 
 
 def test_the_fastest_lowering_that_is_right() -> None:

@@ -32,15 +32,13 @@ def activations(channels: int) -> Tensor:
 
 def exact_layer(conv: Conv) -> ExactLayer:
     arrays = integer_layer("layer", conv)
-
-    def as_floats(part: str) -> Tensor:
-        return torch.from_numpy(arrays[f"layer.{part}"].astype(np.float32))
-
-    column = (1, -1, 1, 1)
-    factor = torch.exp2(-as_floats("shift")).view(column)
-    weights = tuple(as_floats(f"weight{i}") for i in range(len(conv.weights)))
-    return ExactLayer(
-        weights, as_floats("bias").view(column), factor, 0 if conv.low == 0 else ACTIVATION_MIN, direct
+    return ExactLayer.of_integers(
+        [arrays[f"layer.weight{i}"] for i in range(len(conv.weights))],
+        arrays["layer.bias"],
+        arrays["layer.shift"],
+        0 if conv.low == 0 else ACTIVATION_MIN,
+        direct,
+        torch.device("cpu"),
     )
 
 
