@@ -155,14 +155,17 @@ def _layer_is_right(
 def shape_cases(side: Side) -> Iterator[tuple[str, bool]]:
     """Every shape of layer at the largest sums, on several grids."""
     device = exact.find_device(side.device)
+
+    def on_device(integers: NDArray[np.int64]) -> torch.Tensor:
+        return torch.from_numpy(integers.astype(np.float32)).to(device)
+
     for name in MODELS:
-        specs = zoo.by_name(name).config.layers()
-        for shape in sorted({(spec.outputs, *inputs) for spec in specs for inputs in spec.inputs}):
+        for shape in exact.shapes_of(zoo.by_name(name).config.layers()):
             for grid in GRIDS:
-                operands = exact.known_operands(shape, grid)
-                expected = known_sums(*operands[:2]) + operands[2].reshape(-1, 1, 1)
+                x, weight, bias = exact.known_operands(shape, grid)
+                expected = known_sums(x, weight, bias)
                 for lowering in side.lowerings:
-                    got = lowering(*(torch.from_numpy(a.astype(np.float32)).to(device) for a in operands))
+                    got = lowering(on_device(x), on_device(weight), None if bias is None else on_device(bias))
                     yield f"{name} {shape} {grid}", np.array_equal(got.cpu().numpy(), expected)
 
 

@@ -13,9 +13,9 @@ TF32 has 11 significant bits. It holds every activation, of 10 bits with their s
 So it rounds no operand here, and the known answers hold whether it is allowed or not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -69,12 +69,21 @@ def float32_settings() -> tuple[object, ...]:
     return settings if any(settings) else (torch.get_float32_matmul_precision(),)
 
 
-def is_proved(lowering: Lowering, device: torch.device, outputs: int, channels: int, size: int) -> bool:
+class Shape(NamedTuple):
+    """Of a weight (outputs, channels, size, size), and whether a bias goes with it."""
+
+    outputs: int
+    channels: int
+    size: int
+    biased: bool
+
+
+def is_proved(lowering: Lowering, device: torch.device, shape: Shape) -> bool:
     """Whether the known answers of this shape come out: asked once a process, and again after torch has been
     given other settings.
     """
-    case = (lowering, device, outputs, channels, size, *float32_settings())
-    if case not in _passed and known_answer(lowering, device, outputs, channels, size):
+    case = (lowering, device, shape, *float32_settings())
+    if case not in _passed and known_answer(lowering, device, shape):
         _passed.add(case)
     return case in _passed
 
@@ -122,9 +131,11 @@ class ExactLayer:
         total: Tensor | None = None
         for x, weight in zip(inputs, self.weights, strict=True):
             if x is not None:
-                if not is_proved(self.lowering, x.device, *weight.shape[:3]):
+                bias = self.bias if total is None else None
+                outputs, channels, size, _ = weight.shape
+                if not is_proved(self.lowering, x.device, Shape(outputs, channels, size, bias is not None)):
                     raise _inexact(x.device)
-                part = self.lowering(x, weight, self.bias if total is None else None)
+                part = self.lowering(x, weight, bias)
                 total = part if total is None else total.add_(part)
         if total is None:
             raise ValueError("a layer needs at least one input")
@@ -177,11 +188,16 @@ def find_lowering(model: Model, device: torch.device) -> Lowering:
     DeviceError
         No lowering passes: the device computes other integers.
     """
-    shapes = sorted({(spec.outputs, *shape) for spec in model.config.layers() for shape in spec.inputs})
+    shapes = shapes_of(model.config.layers())
     for lowering in LOWERINGS[device.type]:
-        if all(is_proved(lowering, device, *shape) for shape in shapes):
+        if all(is_proved(lowering, device, shape) for shape in shapes):
             return lowering
     raise _inexact(device)
+
+
+def shapes_of(specs: Iterable[LayerSpec]) -> list[Shape]:
+    """Those of all inputs; the first of a layer takes its bias."""
+    return sorted({Shape(spec.outputs, *x, i == 0) for spec in specs for i, x in enumerate(spec.inputs)})
 
 
 def require_exact_sums(device: torch.device) -> None:
@@ -204,43 +220,38 @@ def require_exact_sums(device: torch.device) -> None:
             raise _inexact(device)
 
 
-def known_answer(lowering: Lowering, device: torch.device, outputs: int, channels: int, size: int) -> bool:
+def known_answer(lowering: Lowering, device: torch.device, shape: Shape) -> bool:
     """Whether extreme operands, with sums close to 2^24, give what exact sums give.
 
-    Asked of a small and of a larger input, because libraries choose their algorithm by size, with a bias and
-    without, and with all powers of two that a layer may divide by.
+    Asked of a small and of a larger input, because libraries choose their algorithm by size, and with all
+    powers of two that a layer may divide by.
     """
-    larger = 24, -(-LARGER_INPUT // (24 * channels))
-    return all(_is_exact(lowering, device, (outputs, channels, size), grid) for grid in ((7, 18), larger))
+    larger = 24, -(-LARGER_INPUT // (24 * shape.channels))
+    return all(_is_exact(lowering, device, shape, grid) for grid in ((7, 18), larger))
 
 
-def _is_exact(
-    lowering: Lowering, device: torch.device, shape: tuple[int, int, int], grid: tuple[int, int]
-) -> bool:
+def _is_exact(lowering: Lowering, device: torch.device, shape: Shape, grid: tuple[int, int]) -> bool:
     x, weight, bias = known_operands(shape, grid)
-    sums = known_sums(x, weight)
-    shift = np.arange(len(weight)) % (MAX_SHIFT + 1)
-    column = (-1, 1, 1)
-    seen = _on(device, x).contiguous(memory_format=torch.channels_last)
-    scaled = _on(device, weight, shift).contiguous(memory_format=torch.channels_last)
-    alone = lowering(seen, scaled, None).cpu().numpy()
-    biased = lowering(seen, scaled, _on(device, bias, shift)).cpu().numpy()
-    return bool(
-        np.array_equal(alone, np.ldexp(sums, -shift.reshape(column)))
-        and np.array_equal(biased, np.ldexp(sums + bias.reshape(column), -shift.reshape(column)))
+    shift = np.arange(shape.outputs) % (MAX_SHIFT + 1)
+    got = lowering(
+        _on(device, x).contiguous(memory_format=torch.channels_last),
+        _on(device, weight, shift).contiguous(memory_format=torch.channels_last),
+        None if bias is None else _on(device, bias, shift),
     )
+    powers = np.exp2(shift).astype(np.float32).reshape(-1, 1, 1)
+    return np.array_equal(got.cpu().numpy() * powers, known_sums(x, weight, bias))
 
 
 def known_operands(
-    shape: tuple[int, int, int], grid: tuple[int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Input (1, C, h, w) on a grid, weight (O, C, k, k) of a shape (O, C, k) and bias (O,): extremes, one sum
-    the largest that there is, 1 - 2^24 with its bias.
+    shape: Shape, grid: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None]:
+    """Input (1, C, h, w) on a grid, weight (O, C, k, k) and bias (O,), if the shape has one: extremes, one
+    sum the largest that there is, 1 - 2^24 with a bias.
 
     Odd outputs have large weights of all signs, output 1 the largest odd one everywhere, and signs of the
     input come in blocks of 2x2: what passes through a Winograd transform is largest then, with fractions.
     """
-    outputs, channels, size = shape
+    outputs, channels, size, biased = shape
     i = np.arange(channels * grid[0] * grid[1]).reshape(1, channels, *grid)
     extremes = np.array([ACTIVATION_MIN, ACTIVATION_MAX, 1, -1, 257, ACTIVATION_MIN + 1, 0, 511])
     x = extremes[(i * 2654435761 >> 13) % 8]
@@ -256,13 +267,13 @@ def known_operands(
     x[..., :size, :size] = ACTIVATION_MIN
     room = FLOAT32_EXACT - 1 + largest * ACTIVATION_MIN * channels * size * size
     bias = np.where(np.arange(outputs) % 2, room, -room)
-    return x, weight, bias
+    return x, weight, bias if biased else None
 
 
-def known_sums(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What a lowering must give without a bias, in 64-bit integers, which no setting and no library can
-    round.
-    """
+def known_sums(
+    x: NDArray[np.int64], weight: NDArray[np.int64], bias: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """What a lowering must give, in 64-bit integers, which no setting and no library can round."""
     size = weight.shape[-1]
     margin = size // 2
     height, width = x.shape[2:]
@@ -272,7 +283,7 @@ def known_sums(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.in
         for right in range(size):
             window = padded[:, :, down : down + height, right : right + width]
             sums += np.einsum("oc,bchw->bohw", weight[:, :, down, right], window)
-    return sums
+    return sums if bias is None else sums + bias.reshape(-1, 1, 1)
 
 
 def _on(device: torch.device, values: NDArray[Any], shift: NDArray[Any] | None = None) -> Tensor:

@@ -21,6 +21,7 @@ from nvpcodec.exact import (
     SUMMED_MAX,
     ExactLayer,
     Lowering,
+    Shape,
     direct,
     find_device,
     find_lowering,
@@ -47,7 +48,7 @@ from tests.models import small_model
 
 CPU = torch.device("cpu")
 LOWERINGS = [direct, gemm]
-SHAPES = [(1, 1, 1), (4, 54, 1), (8, 8, 3), (3, 48, 3), (2, 1, 3)]
+SHAPES = [Shape(*sizes, True) for sizes in ((1, 1, 1), (4, 54, 1), (8, 8, 3), (3, 48, 3), (2, 1, 3))]
 
 
 @pytest.fixture
@@ -247,8 +248,8 @@ def a_bit_more(x: Tensor, weight: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_known_answer_passes(lowering: Lowering, shape: tuple[int, int, int]) -> None:
-    assert known_answer(lowering, CPU, *shape)
+def test_known_answer_passes(lowering: Lowering, shape: Shape) -> None:
+    assert known_answer(lowering, CPU, shape)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -257,16 +258,17 @@ def test_known_answer_passes(lowering: Lowering, shape: tuple[int, int, int]) ->
     [tf32, bf16_operands, bf16_accumulation, half_accumulation, no_bias, off_by_one, a_bit_more],
     ids=lambda f: f.__name__,
 )
-def test_known_answer_finds_faults(lowering: Lowering, shape: tuple[int, int, int]) -> None:
-    assert not known_answer(lowering, CPU, *shape)
+def test_known_answer_finds_faults(lowering: Lowering, shape: Shape) -> None:
+    """Some show with a bias, some without."""
+    assert not all(known_answer(lowering, CPU, shape._replace(biased=biased)) for biased in (False, True))
 
 
-WIDE = (48, 48, 3)
+WIDE = Shape(48, 48, 3, biased=True)
 
 
 @pytest.mark.parametrize("lowering", [half_operands, bf16_bias], ids=lambda f: f.__name__)
 def test_known_answer_finds_what_powers_of_two_and_biases_bring(lowering: Lowering) -> None:
-    assert not known_answer(lowering, CPU, *WIDE)
+    assert not known_answer(lowering, CPU, WIDE)
 
 
 @pytest.mark.parametrize(
@@ -274,20 +276,20 @@ def test_known_answer_finds_what_powers_of_two_and_biases_bring(lowering: Loweri
 )
 def test_known_answer_finds_winograd(lowering: Lowering) -> None:
     """Its products are quarters, and a sum of quarters is exact below 2^22 only."""
-    assert known_answer(winograd_in_doubles, CPU, *WIDE)
-    assert not known_answer(lowering, CPU, *WIDE)
+    assert known_answer(winograd_in_doubles, CPU, WIDE)
+    assert not known_answer(lowering, CPU, WIDE)
 
 
 def test_winograd_of_few_channels() -> None:
     """Few channels leave float32 room for the quarters, bf16 not."""
-    assert known_answer(winograd, CPU, 32, 4, 3)
-    assert not known_answer(winograd_in_bf16, CPU, 32, 4, 3)
+    assert known_answer(winograd, CPU, Shape(32, 4, 3, biased=True))
+    assert not known_answer(winograd_in_bf16, CPU, Shape(32, 4, 3, biased=True))
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, WIDE])
-def test_tf32_operands_are_exact(shape: tuple[int, int, int]) -> None:
+def test_tf32_operands_are_exact(shape: Shape) -> None:
     """So a GPU that multiplies in TF32 and adds in float32 gives the same integers."""
-    assert known_answer(tf32_operands, CPU, *shape)
+    assert known_answer(tf32_operands, CPU, shape)
 
 
 def test_every_activation_and_weight_is_a_tf32() -> None:
@@ -300,17 +302,20 @@ def test_every_activation_and_weight_is_a_tf32() -> None:
     ("shape", "grid", "digest", "first"),
     [
         (WIDE, (7, 18), "826f7f53f0fb29f1fbeff5d5ac80eee777613b1e795cfffeb35d5957904f2ec1", -7372800),
-        ((2, 32, 1), (24, 32), "a90c363639bf49d5fd07bc98413ce43c98287e55bf61f5f30b3a0a7317d48655", -2080768),
+        (
+            Shape(2, 32, 1, biased=True),
+            (24, 32),
+            "a90c363639bf49d5fd07bc98413ce43c98287e55bf61f5f30b3a0a7317d48655",
+            -2080768,
+        ),
     ],
 )
-def test_known_answers_are_known(
-    shape: tuple[int, int, int], grid: tuple[int, int], digest: str, first: int
-) -> None:
+def test_known_answers_are_known(shape: Shape, grid: tuple[int, int], digest: str, first: int) -> None:
     """Stored once: NumPy of any version on any machine must come to these integers."""
     x, weight, bias = known_operands(shape, grid)
     sums = known_sums(x, weight)
     assert sums[0, 0, 0, 0] == first  # 48 channels of 4 places, or 32 of one: 75 or 127 times -512 each
-    assert sums[0, 0].min() + bias[0] == 1 - FLOAT32_EXACT
+    assert known_sums(x, weight, bias)[0, 0].min() == 1 - FLOAT32_EXACT
     assert hashlib.sha256(sums.astype("<i4").tobytes()).hexdigest() == digest
 
 
@@ -325,7 +330,7 @@ def test_a_shape_is_asked_once_a_setting(
 ) -> None:
     asked = []
 
-    def noted(_lowering: Lowering, _device: torch.device, *shape: int) -> bool:
+    def noted(_lowering: Lowering, _device: torch.device, shape: Shape) -> bool:
         asked.append(shape)
         return True
 
@@ -334,10 +339,10 @@ def test_a_shape_is_asked_once_a_setting(
     layer = exact.layers(small_model(), CPU, direct)["level0.up"]
     for _ in range(3):
         layer(torch.zeros(1, 8, 4, 4))
-    assert asked == [(16, 8, 1)]
+    assert asked == [Shape(16, 8, 1, biased=True)]
     precision("medium")
     layer(torch.zeros(1, 8, 4, 4))
-    assert asked == [(16, 8, 1)] * 2
+    assert asked == [Shape(16, 8, 1, biased=True)] * 2
 
 
 def test_a_setting_that_spoils_a_lowering_is_noticed(precision: Callable[[str], None]) -> None:
@@ -427,8 +432,8 @@ def test_a_winograd_library_makes_shipped_models_fall_back(
 
 
 def test_known_answer_finds_faults_of_shape() -> None:
-    assert not known_answer(wrong_padding, CPU, 8, 8, 3)
-    assert not known_answer(mirrored, CPU, 8, 8, 3)
+    assert not known_answer(wrong_padding, CPU, Shape(8, 8, 3, biased=True))
+    assert not known_answer(mirrored, CPU, Shape(8, 8, 3, biased=True))
 
 
 def test_known_answer_comes_close_to_the_limit() -> None:
@@ -441,7 +446,7 @@ def test_known_answer_comes_close_to_the_limit() -> None:
         return sums
 
     for channels in (48, 96):
-        assert known_answer(noted, CPU, 8, channels, 3)
+        assert all(known_answer(noted, CPU, Shape(8, channels, 3, biased)) for biased in (False, True))
     assert min(alone) > 1 << 23
     assert set(biased) == {FLOAT32_EXACT - 1}
 
