@@ -1,10 +1,16 @@
 """How the encoder finds a fit: weighted least squares on what the network left over, then corrections.
 
+A refinement does much of what a linear part would. `find_linear_part` looks before the refinement, once;
+`find_refined_linear_part` has the prediction refined with every linear part that it tries, which takes a
+refinement's time for each and saves more.
+
 The sums are sums of integers below 2^53, exact in float64 in any order, and the elimination uses single
 correctly rounded operations only, so that every machine finds the same coefficients.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +25,7 @@ from nvpcodec.fit import (
     COEFFICIENT_MIN,
     MAX_COEFFICIENT_SUM,
     PRODUCT_BITS,
+    Fit,
     coefficient_costs,
     flat_ints,
     moved_mean,
@@ -40,39 +47,64 @@ WORTH, REFINED_WORTH = 2, 5
 
 @dataclass(frozen=True)
 class LinearPart:
-    """int32 coefficients (n,), the means (h, w) that they make, and the bits of both in 1/256 bit, counted on
-    a sample, as if nothing were refined or corrected.
+    """int32 coefficients (n,), the means (h, w) that they make, and the bits of both in 1/256 bit, as far as
+    they have been counted.
     """
 
     coefficients: Ints
     mean: Tensor
-    cost: int
+    cost: int = 0
 
 
-def find_linear_part(
-    prediction: Prediction, regressors: Regressors, x: Ints, table: BaseTable, linear_parts: int = 1
+#: From a legal mean (h, w) of a prediction to the distributions (n,) that its pixels are coded under, in
+#: raster order.
+Refine = Callable[[Tensor], Distribution]
+
+
+def no_linear_part(prediction: Prediction, regressors: Regressors) -> LinearPart:
+    """The mean as the network says it."""
+    return LinearPart(np.zeros(len(regressors), np.int32), plain_mean(prediction))
+
+
+def find_linear_part(prediction: Prediction, regressors: Regressors, x: Ints, table: BaseTable) -> LinearPart:
+    """None, or the weighted least squares: what makes the known values x (n,) cheaper before refinement."""
+    stride = -(-len(x) // SAMPLED_PIXELS)
+    rows = regressors.sample(stride).cpu().double()
+    nothing = no_linear_part(prediction, regressors)
+    errors = _errors(flat_ints(nothing.mean), x)[::stride]
+    coefficients = _least_squares(rows, errors, flat_ints(prediction.scale)[::stride])
+    mean = moved_mean(prediction, regressors, coefficients)
+    worth = WORTH if prediction.refinement is None else REFINED_WORTH
+    spent = worth * int(coefficient_costs(coefficients, table).min()) // 2
+    saved = _cost(prediction, nothing.mean, x, table) - _cost(prediction, mean, x, table)
+    return LinearPart(coefficients, mean) if saved > spent else nothing
+
+
+def find_refined_linear_part(
+    prediction: Prediction,
+    regressors: Regressors,
+    x: Ints,
+    table: BaseTable,
+    rounds: int,
+    refine: Refine,
 ) -> LinearPart:
-    """The linear part that makes the known values x (n,) cheapest.
+    """The linear part that makes the known values x (n,) cheapest after refinement and corrections.
 
-    Tried are none and so many, each the least squares that are weighted by what the one before left over.
+    Tried are none and so many more, each moved by the least squares of what the one before left over.
     """
     stride = -(-len(x) // SAMPLED_PIXELS)
     rows = regressors.sample(stride).cpu().double()
-    scale = flat_ints(prediction.scale)
-    without = plain_mean(prediction)
-    error = left_over = (x * SHIFT_UNIT - flat_ints(without))[::stride].astype(np.int64)
-    nothing = np.zeros(len(regressors), np.int32)
-    worth = WORTH if prediction.refinement is None else REFINED_WORTH
-    candidates = [LinearPart(nothing, without, _cost(prediction, without, x, table))]
-    for _ in range(linear_parts):
-        weights = _weights(error, scale[::stride])
-        coefficients = _least_squares(rows, left_over << PRODUCT_BITS, weights)
-        mean = moved_mean(prediction, regressors, coefficients)
-        spent = int(coefficient_costs(coefficients, table).min())
-        cost = _cost(prediction, mean, x, table) + worth * spent // 2
-        candidates.append(LinearPart(coefficients, mean, cost))
-        error = (x * SHIFT_UNIT - flat_ints(mean))[::stride].astype(np.int64)
-    return min(candidates, key=lambda candidate: candidate.cost)
+    best = tried = no_linear_part(prediction, regressors)
+    for number in range(rounds + 1):
+        d = refine(tried.mean)
+        d = Fit(tried.coefficients, find_corrections(d, x, table)).corrected(d)
+        spent = int(coefficient_costs(tried.coefficients, table).min())
+        tried = replace(tried, cost=int(table.costs[table.masses(d, x)].sum()) + spent)
+        best = tried if number == 0 else min(best, tried, key=lambda part: part.cost)
+        step = _least_squares(rows, _errors(d.mean, x)[::stride], d.scale[::stride])
+        coefficients = _legal(tried.coefficients + step)
+        tried = LinearPart(coefficients, moved_mean(prediction, regressors, coefficients))
+    return best
 
 
 def find_corrections(d: Distribution, x: Ints, table: BaseTable) -> Ints:
@@ -92,10 +124,16 @@ def find_corrections(d: Distribution, x: Ints, table: BaseTable) -> Ints:
 
 
 def _cost(prediction: Prediction, mean: Tensor, x: Ints, table: BaseTable) -> int:
-    """What values x (n,) cost under a mean (h, w), counted on a sample."""
+    """What values x (n,) cost under a mean (h, w), in 1/256 bit, counted on a sample."""
     stride = -(-len(x) // COSTED_PIXELS)
     d = Distribution(flat_ints(mean), flat_ints(prediction.scale), *prediction.legal)[::stride]
     return stride * int(table.costs[table.masses(d, x[::stride])].sum())
+
+
+def _errors(mean: Ints, x: Ints) -> NDArray[np.int64]:
+    """What means (n,) leave over of values x (n,), in sixteenths."""
+    errors: NDArray[np.int64] = (x * SHIFT_UNIT - mean).astype(np.int64)
+    return errors
 
 
 def _weights(left_over: NDArray[np.int64], scale: Ints) -> NDArray[np.int64]:
@@ -110,21 +148,25 @@ def _weights(left_over: NDArray[np.int64], scale: Ints) -> NDArray[np.int64]:
 _SIXTEENTHS = np.array([-(-int(2 ** (i / 6 + 9)) // 1024) for i in range(SCALES)], np.int64)
 
 
-def _least_squares(rows: Tensor, target: NDArray[np.int64], weights: NDArray[np.int64]) -> Ints:
-    """Coefficients (n,) that minimise the weighted squares of target - c @ rows, a little damped, rounded.
+def _least_squares(rows: Tensor, errors: NDArray[np.int64], scale: Ints) -> Ints:
+    """Coefficients (n,) of rows (n, samples) that make errors (samples,) in sixteenths, of distributions of
+    these scale indices, smallest: weighted, a little damped, rounded.
 
     With |rows| <= 2040, weights <= 255 and at most 2^15 samples every sum is an integer below 2^53.
     """
     # Products in torch, whose threads have just run the network: NumPy's would fight them for the cores.
-    weighted = rows * torch.from_numpy(weights)
+    weighted = rows * torch.from_numpy(_weights(errors, scale))
     gram = _gram(weighted, rows)
-    right = (weighted @ torch.from_numpy(target.astype(np.float64))).numpy()
+    right = (weighted @ torch.from_numpy((errors << PRODUCT_BITS).astype(np.float64))).numpy()
     diagonal = np.arange(len(rows))
-    gram[diagonal, diagonal] += np.floor(gram[diagonal, diagonal] / 512) + len(target)
-    coefficients = np.clip(np.rint(_solve(gram, right)), COEFFICIENT_MIN, COEFFICIENT_MAX).astype(np.int32)
-    if np.abs(coefficients).sum() > MAX_COEFFICIENT_SUM:
-        return np.zeros_like(coefficients)
-    return coefficients
+    gram[diagonal, diagonal] += np.floor(gram[diagonal, diagonal] / 512) + len(errors)
+    return _legal(np.rint(_solve(gram, right)))
+
+
+def _legal(coefficients: NDArray[Any]) -> Ints:
+    """The coefficients in their range; none if their sum is too large."""
+    clipped = np.clip(coefficients, COEFFICIENT_MIN, COEFFICIENT_MAX).astype(np.int32)
+    return clipped if np.abs(clipped).sum() <= MAX_COEFFICIENT_SUM else np.zeros_like(clipped)
 
 
 def _gram(weighted: Tensor, rows: Tensor) -> NDArray[np.float64]:

@@ -34,7 +34,7 @@ class Options:
         ``"auto"``, ``"cpu"`` or ``"cuda"``; it changes the speed and, at efforts 1 to 7, never the bytes.
         Left out, it is what the environment variable ``NVPCODEC_DEVICE`` says.
     effort
-        1 to 9: how long the encoder looks for linear parts that suit the image; 1 to 3 look for none, 7 to 9
+        1 to 9: how long the encoder looks for linear parts that suit the image; 1 to 3 look for none, 6 to 9
         again and again.  8 and 9 tune the model to the image as well, by gradients: that takes a minute or
         more a region, and another machine may find another, equally exact, file.  Decoding takes the same
         time for all.

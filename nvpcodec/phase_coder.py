@@ -4,6 +4,7 @@ Payload: one byte, the place of the chunks' growth in `recorder.GROWTHS`, with t
 comes first on the stack; then the stack.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,13 @@ from nvpcodec import fit as fitting
 from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.fit import Fit, flat_ints, is_fitted, plain_distribution, plain_mean
-from nvpcodec.fit_search import find_corrections, find_linear_part
+from nvpcodec.fit_search import (
+    LinearPart,
+    find_corrections,
+    find_linear_part,
+    find_refined_linear_part,
+    no_linear_part,
+)
 from nvpcodec.layout import scale_sizes
 from nvpcodec.model import Model, PhaseConfig
 from nvpcodec.options import DEFAULT_EFFORT
@@ -31,11 +38,23 @@ from nvpcodec.steps import pop_symbols, push_symbols, symbol_bits
 from nvpcodec.tables import LEGAL
 from nvpcodec.tuning import Tuning, pop_tuning, push_tuning
 
-#: Linear parts that are tried for each phase, by effort from 1 to 9.
-FITS_OF_EFFORT = (0, 0, 0, 1, 1, 1, 2, 3, 4)
 #: Gradient steps of a tuning, by effort.
 TUNING_STEPS_OF_EFFORT = (0, 0, 0, 0, 0, 0, 0, 40, 120)
 TUNED = 128
+
+
+@dataclass(frozen=True)
+class Search:
+    """How linear parts are looked for, if at all: in so many rounds behind the refinement, or before it."""
+
+    linear_parts: bool = True
+    rounds: int = 0
+
+
+#: By effort from 1 to 9.
+SEARCHES = (*3 * (Search(linear_parts=False),), *2 * (Search(),), *(Search(rounds=n) for n in range(1, 5)))
+#: Beside a network in several orientations a refinement's time is little, so there are that many rounds at least.
+ROUNDS_OF_SEVERAL_ORIENTATIONS = 2
 
 #: Sees the values (n,) of each prediction and the distributions that they are coded under.
 Note = Callable[[Distribution, Ints], None]
@@ -46,8 +65,7 @@ Costs = Callable[[Prediction, NDArray[np.float64]], None]
 def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT) -> "PhaseCoder":
     """The coder of a phase model on a device whose arithmetic has been tested.
 
-    The effort, 1 to 9, says how many linear parts are tried for each phase, and how long the model is tuned
-    to large images.
+    The effort, 1 to 9, says how linear parts are looked for, and how long the model is tuned to large images.
 
     Raises
     ------
@@ -57,9 +75,12 @@ def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT
     if not isinstance(model.config, PhaseConfig):
         raise TypeError("a phase coder needs a phase configuration")
     exact.require_exact_sums(device)
+    search = SEARCHES[effort - 1]
+    if search.linear_parts and model.config.orientations > 1:
+        search = replace(search, rounds=max(search.rounds, ROUNDS_OF_SEVERAL_ORIENTATIONS))
     tuner = Tuner(model, device, exact.find_lowering(model, device), TUNING_STEPS_OF_EFFORT[effort - 1])
     table = BaseTable(model.tensors["base"])
-    return PhaseCoder(tuner.flow(), table, device, FITS_OF_EFFORT[effort - 1], tuner)
+    return PhaseCoder(tuner.flow(), table, device, search, tuner)
 
 
 @dataclass(frozen=True)
@@ -129,13 +150,13 @@ class PhaseCoder:
         flow: PhaseFlow,
         table: BaseTable,
         device: torch.device,
-        linear_parts: int = 1,
+        search: Search = Search(),
         tuner: Tuner | None = None,
     ) -> None:
         self._flow = flow
         self._table = table
         self._device = device
-        self._linear_parts = linear_parts
+        self._search = search
         self._tuner = tuner
 
     def encode(
@@ -324,18 +345,9 @@ class PhaseCoder:
         linear_part = None
         with run.clock.stage("fit"):
             if is_fitted(prediction):
-                linear_part = find_linear_part(
-                    prediction, prediction.regressors(), flat_ints(known), self._table, self._linear_parts
-                )
+                linear_part = self._linear_part(prediction, known)
             mean = plain_mean(prediction) if linear_part is None else linear_part.mean
-        parts: _Parts = []
-
-        def values(part: Part) -> Tensor:
-            x = known[part.place]
-            parts.append((part, plain_distribution(part, prediction.legal), flat_ints(x)))
-            return x
-
-        prediction.ask(mean, values)
+        parts = _asked(prediction, mean, known)
         if linear_part is not None:
             with run.clock.stage("fit"):
                 fit = Fit(linear_part.coefficients, self._corrections(parts))
@@ -346,15 +358,22 @@ class PhaseCoder:
                 push_symbols(run.recorder, self._table, d, x, part.remaining + later)
         return mean, parts
 
+    def _linear_part(self, prediction: Prediction, known: Tensor) -> LinearPart:
+        """The one that the search finds for the known values (h, w)."""
+        regressors, x = prediction.regressors(), flat_ints(known)
+        if not self._search.linear_parts:
+            return no_linear_part(prediction, regressors)
+        if not self._search.rounds:
+            return find_linear_part(prediction, regressors, x, self._table)
+
+        def refine(mean: Tensor) -> Distribution:
+            return _in_raster_order(_asked(prediction, mean, known), known.shape)
+
+        return find_refined_linear_part(prediction, regressors, x, self._table, self._search.rounds, refine)
+
     def _corrections(self, parts: "_Parts") -> Ints:
         """Corrections for all parts together."""
-        distributions = [d for _, d, _ in parts]
-        together = replace(
-            distributions[0],
-            mean=np.concatenate([d.mean for d in distributions]),
-            scale=np.concatenate([d.scale for d in distributions]),
-        )
-        return find_corrections(together, np.concatenate([x for _, _, x in parts]), self._table)
+        return find_corrections(_joined(parts), np.concatenate([x for _, _, x in parts]), self._table)
 
     def _record_coarsest(self, recorder: Recorder, planes: Ints) -> None:
         for values, (low, high) in zip(planes, LEGAL, strict=False):
@@ -374,6 +393,36 @@ def _symbols(shape: tuple[int, ...]) -> int:
 
 #: Parts of a prediction with their distributions and values (n,).
 _Parts = list[tuple[Part, Distribution, Ints]]
+
+
+def _asked(prediction: Prediction, mean: Tensor, known: Tensor) -> _Parts:
+    """What the prediction comes to with a mean (h, w), for known values (h, w)."""
+    parts: _Parts = []
+
+    def values(part: Part) -> Tensor:
+        x = known[part.place]
+        parts.append((part, plain_distribution(part, prediction.legal), flat_ints(x)))
+        return x
+
+    prediction.ask(mean, values)
+    return parts
+
+
+def _joined(parts: _Parts) -> Distribution:
+    """The distributions of all parts, one after another."""
+    distributions = [d for _, d, _ in parts]
+    return replace(
+        distributions[0],
+        mean=np.concatenate([d.mean for d in distributions]),
+        scale=np.concatenate([d.scale for d in distributions]),
+    )
+
+
+def _in_raster_order(parts: _Parts, size: tuple[int, ...]) -> Distribution:
+    """The distributions of all parts of a prediction of this size (h, w)."""
+    places = np.arange(math.prod(size)).reshape(size)
+    order = np.concatenate([places[part.place].ravel() for part, _, _ in parts])
+    return _joined(parts)[np.argsort(order)]
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,25 @@ from numpy.typing import NDArray
 
 from nvpcodec import fit_search
 from nvpcodec.distribution import Distribution
-from nvpcodec.fit import MAX_COEFFICIENT_SUM, PRODUCT_BITS, REGRESSOR_MAGNITUDE, Fit, flat_ints
-from nvpcodec.fit_search import MAX_WEIGHT, SAMPLED_PIXELS, find_corrections, find_linear_part
+from nvpcodec.fit import (
+    COEFFICIENT_MAX,
+    COEFFICIENT_MIN,
+    MAX_COEFFICIENT_SUM,
+    PRODUCT_BITS,
+    REGRESSOR_MAGNITUDE,
+    Fit,
+    flat_ints,
+    moved_mean,
+)
+from nvpcodec.fit_search import (
+    MAX_WEIGHT,
+    SAMPLED_PIXELS,
+    Refine,
+    find_corrections,
+    find_linear_part,
+    find_refined_linear_part,
+    no_linear_part,
+)
 from nvpcodec.phase_flow import Prediction
 from nvpcodec.regressors import Regressors
 from nvpcodec.stack import Ints
@@ -35,26 +52,36 @@ def scene(
     return prediction(mean, np.full(size, 30), regressors), regressors, x.reshape(-1)
 
 
-def find_fit(
-    p: Prediction, regressors: Regressors, x: Ints, linear_parts: int = 1
-) -> tuple[Fit, Distribution]:
-    """The fit for x (n,), as an encoder without refinement finds it, and what it makes of the prediction."""
-    found = find_linear_part(p, regressors, x, TABLE, linear_parts)
-    distribution = Distribution(flat_ints(found.mean), flat_ints(p.scale), *p.legal)
+def as_it_is(p: Prediction) -> Refine:
+    """The distributions of a prediction that nothing refines."""
+    return lambda mean: Distribution(flat_ints(mean), flat_ints(p.scale), *p.legal)
+
+
+def find_fit(p: Prediction, regressors: Regressors, x: Ints, rounds: int = 0) -> tuple[Fit, Distribution]:
+    """The fit for x (n,), as an encoder finds it in so many rounds or before the refinement, and what it
+    makes of the prediction.
+    """
+    if rounds:
+        found = find_refined_linear_part(p, regressors, x, TABLE, rounds, as_it_is(p))
+    else:
+        found = find_linear_part(p, regressors, x, TABLE)
+    distribution = as_it_is(p)(found.mean)
     fit = Fit(found.coefficients, find_corrections(distribution, x, TABLE))
     return fit, fit.corrected(distribution)
 
 
-def test_coefficients_are_recovered() -> None:
+@pytest.mark.parametrize("rounds", [0, 1, 3])
+def test_coefficients_are_recovered(rounds: int) -> None:
     wanted = [40, -25, 0, 90, 7]
     p, regressors, x = scene(wanted, grain=0.5)
-    found = find_fit(p, regressors, x)[0].coefficients
+    found = find_fit(p, regressors, x, rounds)[0].coefficients
     assert np.abs(found - wanted).max() <= 2
 
 
-def test_a_fit_makes_the_file_smaller() -> None:
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_a_fit_makes_the_file_smaller(rounds: int) -> None:
     p, regressors, x = scene([40, -25, 0, 90, 7], grain=0.5)
-    fit, fitted = find_fit(p, regressors, x)
+    fit, fitted = find_fit(p, regressors, x, rounds)
     decoded = applied(fit, p, regressors)
     assert np.array_equal(fitted.mean, decoded.mean)
     assert np.array_equal(fitted.scale, decoded.scale)
@@ -70,14 +97,15 @@ def test_scales_are_corrected_toward_the_errors() -> None:
     assert find_fit(narrow, regressors, x)[0].corrections[30 // 6] < 0
 
 
-def test_threads_do_not_change_a_fit() -> None:
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_threads_do_not_change_a_fit(rounds: int) -> None:
     p, regressors, x = scene([3, -60, 11, 200], grain=4, size=(260, 270))
     before = torch.get_num_threads()
     try:
         fits = []
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            fits.append(find_fit(p, regressors, x)[0])
+            fits.append(find_fit(p, regressors, x, rounds)[0])
     finally:
         torch.set_num_threads(before)
     assert np.array_equal(fits[0].coefficients, fits[1].coefficients)
@@ -103,12 +131,13 @@ def test_sums_are_exact() -> None:
         assert int(right[i]) == exact
 
 
-def test_a_mean_far_out_keeps_the_sums_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_a_mean_far_out_keeps_the_sums_exact(monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
     """A network may predict up to 2^16 sixteenths beyond a plane's values; the fit ignores that."""
-    targets: list[NDArray[np.int64]] = []
+    seen: list[NDArray[np.int64]] = []
 
-    def noted(_rows: torch.Tensor, target: NDArray[np.int64], _weights: object) -> Ints:
-        targets.append(target)
+    def noted(_rows: torch.Tensor, errors: NDArray[np.int64], _scale: Ints) -> Ints:
+        seen.append(errors)
         return np.zeros(1, np.int32)
 
     monkeypatch.setattr(fit_search, "_least_squares", noted)
@@ -116,8 +145,17 @@ def test_a_mean_far_out_keeps_the_sums_exact(monkeypatch: pytest.MonkeyPatch) ->
     for mean, value in ((16 * 255 + 65536, -255), (-16 * 255 - 65536, 255)):
         nothing = laid_out(np.zeros((1, *size), np.int64))
         p = prediction(np.full(size, mean), np.full(size, 30), nothing)
-        find_fit(p, nothing, np.full(64 * 64, value, np.int32))
-    assert max(int(np.abs(t).max()) for t in targets) <= 16 * 510 << PRODUCT_BITS
+        find_fit(p, nothing, np.full(64 * 64, value, np.int32), rounds)
+    assert max(int(np.abs(errors).max()) for errors in seen) == 16 * 510
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 66])
+def test_gram_matrices_are_whole(count: int) -> None:
+    generator = np.random.default_rng(count)
+    rows = generator.integers(-2040, 2041, (count, 300))
+    weights = generator.integers(1, 256, 300)
+    gram = fit_search._gram(torch.from_numpy(rows * weights).double(), torch.from_numpy(rows).double())
+    assert np.array_equal(gram, rows * weights @ rows.T)
 
 
 def solved(matrix: list[list[int]], right: list[int]) -> list[Fraction]:
@@ -174,26 +212,49 @@ def test_an_encoder_never_makes_what_a_decoder_refuses() -> None:
     """Equal rows could share any sum; damping keeps them small, and what is too large becomes 0."""
     row = np.random.default_rng(1).integers(-3, 4, 5000)
     rows = torch.from_numpy(np.repeat(row[None], 60, 0)).double()
-    target = (row * 16 * 4000).astype(np.int64) << 6
-    coefficients = fit_search._least_squares(rows, target, np.ones(5000, np.int64))
+    errors = (row * 16 * 4000).astype(np.int64)
+    coefficients = fit_search._least_squares(rows, errors, np.full(5000, 30, np.int32))
     assert np.abs(coefficients).sum() <= MAX_COEFFICIENT_SUM
+    too_many = np.full(60, MAX_COEFFICIENT_SUM // 60 + 1)
+    assert not fit_search._legal(too_many).any()
+    assert fit_search._legal(np.array([600, -600])).tolist() == [COEFFICIENT_MAX, COEFFICIENT_MIN]
 
 
-def test_small_gains_are_not_worth_their_coefficients() -> None:
+@pytest.mark.parametrize("rounds", [0, 1, 4])
+def test_small_gains_are_not_worth_their_coefficients(rounds: int) -> None:
     """Values that follow nothing: a linear part would only cost bits."""
     p, regressors, x = scene([0, 0, 0, 0, 0, 0], grain=3, size=(64, 64))
-    fit, _ = find_fit(p, regressors, x)
+    fit, _ = find_fit(p, regressors, x, rounds)
     assert not fit.coefficients.any()
 
 
-def test_reweighting_is_kept_only_where_it_helps() -> None:
+def test_more_rounds_find_more() -> None:
     p, regressors, x = scene([40, -25, 0, 90, 7], grain=2)
     x = x.copy()
     x[::7] = np.clip(x[::7] + 60, -255, 255)
     costs = []
-    for linear_parts in (1, 2, 3):
-        fit, d = find_fit(p, regressors, x, linear_parts)
+    for rounds in (1, 2, 3):
+        fit, d = find_fit(p, regressors, x, rounds)
         costs.append(int(TABLE.costs[TABLE.masses(d, x)].sum()))
         assert np.abs(fit.coefficients - [40, -25, 0, 90, 7]).max() < 30
     assert costs[1] < costs[0]
     assert costs[2] <= costs[1]
+
+
+def test_a_linear_part_is_for_what_a_refinement_leaves_over() -> None:
+    """A refinement that finds all by itself leaves nothing; one that finds half of it leaves the other."""
+    wanted = [40, -25, 0, 90, 7]
+    p, regressors, x = scene(wanted, grain=0.5)
+    whole = moved_mean(p, regressors, np.array(wanted, np.int32))
+
+    def refined(share: float) -> Refine:
+        """Means on their way to the whole linear part, from wherever they are."""
+        return lambda mean: as_it_is(p)((mean + share * (whole - mean)).floor())
+
+    for share, expected in ((1.0, 0), (0.0, 90)):
+        found = find_refined_linear_part(p, regressors, x, TABLE, 3, refined(share))
+        assert abs(int(found.coefficients[3]) - expected) <= 2
+    part = find_refined_linear_part(p, regressors, x, TABLE, 3, refined(0.5))
+    nothing = no_linear_part(p, regressors)
+    errors = [np.abs(x * 16 - refined(0.5)(found.mean).mean).mean() for found in (part, nothing)]
+    assert errors[0] < 0.5 * errors[1]

@@ -10,8 +10,11 @@ import torch
 
 from nvpcodec.distribution import Distribution
 from nvpcodec.errors import DamagedFileError
+from nvpcodec.fit import flat_ints, plain_distribution
+from nvpcodec.layout import lattices
 from nvpcodec.model import PhaseConfig
-from nvpcodec.phase_coder import PhaseCoder, phase_coder
+from nvpcodec.phase_coder import PhaseCoder, _in_raster_order, phase_coder
+from nvpcodec.phase_flow import Part
 from nvpcodec.recorder import GROWTHS
 from nvpcodec.stack import Ints
 from nvpcodec.tables import LEGAL
@@ -48,6 +51,32 @@ def test_extreme_values_come_back(config: PhaseConfig) -> None:
     planes = np.stack([generator.choice(ends, (131, 129)) for ends in LEGAL]).astype(np.int32)
     payload, _ = coder(config).encode(planes)
     assert np.array_equal(coder(config).decode(payload, 3, 131, 129), planes)
+
+
+@pytest.mark.parametrize("config", [CONFIG, REFINED], ids=["plain", "refined"])
+def test_more_search_makes_smaller_payloads(config: PhaseConfig) -> None:
+    planes = waves(3, 130, 132)
+    sizes = []
+    for effort in (3, 5, 6, 7):
+        payload, _ = phase_coder(small_model(config), torch.device("cpu"), effort).encode(planes)
+        assert np.array_equal(coder(config).decode(payload, 3, 130, 132), planes)
+        sizes.append(len(payload))
+    assert sizes[0] > sizes[1] > sizes[2] >= sizes[3]
+
+
+def test_parts_in_raster_order() -> None:
+    size = (5, 7)
+    places = torch.arange(35).view(size)
+    parts = []
+    for _, lattice in lattices(*size):
+        mean = places[lattice.window]
+        part = Part(lattice.window, 0, mean, mean + 1)
+        parts.append((part, plain_distribution(part, (0, 255)), flat_ints(mean)))
+    assert len(parts) == 4
+    d = _in_raster_order(parts, size)
+    assert d.mean.tolist() == list(range(35))
+    assert d.scale.tolist() == list(range(1, 36))
+    assert (d.low, d.high) == (0, 255)
 
 
 def test_accounts_are_true() -> None:
