@@ -53,8 +53,8 @@ class Search:
 
 #: By effort from 1 to 9.
 SEARCHES = (*3 * (Search(linear_parts=False),), *2 * (Search(),), *(Search(rounds=n) for n in range(1, 5)))
-#: Beside a network in several orientations a refinement's time is little, so there are that many rounds at least.
-ROUNDS_OF_SEVERAL_ORIENTATIONS = 2
+#: Beside networks in several orientations, a round takes a tenth of the time.
+ROUNDS_BESIDE_ORIENTATIONS = 1
 
 #: Sees the values (n,) of each prediction and the distributions that they are coded under.
 Note = Callable[[Distribution, Ints], None]
@@ -77,7 +77,7 @@ def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT
     exact.require_exact_sums(device)
     search = SEARCHES[effort - 1]
     if search.linear_parts and model.config.orientations > 1:
-        search = replace(search, rounds=max(search.rounds, ROUNDS_OF_SEVERAL_ORIENTATIONS))
+        search = replace(search, rounds=max(search.rounds, ROUNDS_BESIDE_ORIENTATIONS))
     tuner = Tuner(model, device, exact.find_lowering(model, device), TUNING_STEPS_OF_EFFORT[effort - 1])
     table = BaseTable(model.tensors["base"])
     return PhaseCoder(tuner.flow(), table, device, search, tuner)
