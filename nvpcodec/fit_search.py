@@ -94,16 +94,21 @@ def find_refined_linear_part(
     """
     stride = -(-len(x) // SAMPLED_PIXELS)
     rows = regressors.sample(stride).cpu().double()
-    best = tried = no_linear_part(prediction, regressors)
-    for number in range(rounds + 1):
-        d = refine(tried.mean)
-        d = Fit(tried.coefficients, find_corrections(d, x, table)).corrected(d)
-        spent = int(coefficient_costs(tried.coefficients, table).min())
-        tried = replace(tried, cost=int(table.costs[table.masses(d, x)].sum()) + spent)
-        best = tried if number == 0 else min(best, tried, key=lambda part: part.cost)
+
+    def refined(part: LinearPart) -> tuple[LinearPart, Distribution]:
+        """With its cost, and the distributions that it leads to."""
+        d = refine(part.mean)
+        d = Fit(part.coefficients, find_corrections(d, x, table)).corrected(d)
+        spent = int(coefficient_costs(part.coefficients, table).min())
+        return replace(part, cost=int(table.costs[table.masses(d, x)].sum()) + spent), d
+
+    part, d = refined(no_linear_part(prediction, regressors))
+    best = part
+    for _ in range(rounds):
         step = _least_squares(rows, _errors(d.mean, x)[::stride], d.scale[::stride])
-        coefficients = _legal(tried.coefficients + step)
-        tried = LinearPart(coefficients, moved_mean(prediction, regressors, coefficients))
+        coefficients = _legal(part.coefficients + step)
+        part, d = refined(LinearPart(coefficients, moved_mean(prediction, regressors, coefficients)))
+        best = min(best, part, key=lambda tried: tried.cost)
     return best
 
 
