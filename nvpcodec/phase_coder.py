@@ -75,12 +75,17 @@ def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT
     if not isinstance(model.config, PhaseConfig):
         raise TypeError("a phase coder needs a phase configuration")
     exact.require_exact_sums(device)
-    search = SEARCHES[effort - 1]
-    if search.linear_parts and model.config.orientations > 1:
-        search = replace(search, rounds=max(search.rounds, ROUNDS_BESIDE_ORIENTATIONS))
     tuner = Tuner(model, device, exact.find_lowering(model, device), TUNING_STEPS_OF_EFFORT[effort - 1])
     table = BaseTable(model.tensors["base"])
-    return PhaseCoder(tuner.flow(), table, device, search, tuner)
+    return PhaseCoder(tuner.flow(), table, device, search_of(model.config, effort), tuner)
+
+
+def search_of(config: PhaseConfig, effort: int = DEFAULT_EFFORT) -> Search:
+    """How linear parts are looked for at an effort of 1 to 9."""
+    search = SEARCHES[effort - 1]
+    if search.linear_parts and config.orientations > 1:
+        return replace(search, rounds=max(search.rounds, ROUNDS_BESIDE_ORIENTATIONS))
+    return search
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,7 @@ class PhaseCoder:
         flow: PhaseFlow,
         table: BaseTable,
         device: torch.device,
-        search: Search = Search(),
+        search: Search,
         tuner: Tuner | None = None,
     ) -> None:
         self._flow = flow

@@ -10,7 +10,7 @@ from nvpcodec.distribution import BaseTable
 from nvpcodec.float_layers import Conv
 from nvpcodec.model import CouplingConfig, Model, PhaseConfig
 from nvpcodec.network import Layer
-from nvpcodec.phase_coder import PhaseCoder
+from nvpcodec.phase_coder import PhaseCoder, search_of
 from nvpcodec.phase_flow import PhaseFlow
 from nvpcodec.phase_model import PhaseModel
 from nvpcodec.stack import Ints
@@ -42,7 +42,7 @@ def float_bits(model: Model, state: Path, planes: Ints) -> float:
 
 def float_coder(trained: PhaseModel, table: BaseTable) -> PhaseCoder:
     layers = {spec.name: _in_integer_units(trained.layer(spec.name)) for spec in trained.config.layers()}
-    return PhaseCoder(PhaseFlow(trained.config, layers), table, CPU)
+    return PhaseCoder(PhaseFlow(trained.config, layers), table, CPU, search_of(trained.config))
 
 
 def _in_integer_units(conv: Conv) -> Layer:
