@@ -148,24 +148,25 @@ def _layer_is_right(
     expected = np.clip(
         total >> tensor("shift").reshape(column), 0 if spec.relu else ACTIVATION_MIN, ACTIVATION_MAX
     )
-    got = layer(*(torch.from_numpy(x.astype(np.float32)).to(device) for x in inputs))
+    got = layer(*(_on(device, x) for x in inputs))
     return np.array_equal(got.cpu().numpy(), expected)
+
+
+def _on(device: torch.device, integers: NDArray[np.int64]) -> torch.Tensor:
+    return torch.from_numpy(integers.astype(np.float32)).to(device)
 
 
 def shape_cases(side: Side) -> Iterator[tuple[str, bool]]:
     """Every shape of layer at the largest sums, on several grids."""
     device = exact.find_device(side.device)
-
-    def on_device(integers: NDArray[np.int64]) -> torch.Tensor:
-        return torch.from_numpy(integers.astype(np.float32)).to(device)
-
     for name in MODELS:
         for shape in exact.shapes_of(zoo.by_name(name).config.layers()):
             for grid in GRIDS:
                 x, weight, bias = exact.known_operands(shape, grid)
                 expected = known_sums(x, weight, bias)
                 for lowering in side.lowerings:
-                    got = lowering(on_device(x), on_device(weight), None if bias is None else on_device(bias))
+                    added = None if bias is None else _on(device, bias)
+                    got = lowering(_on(device, x), _on(device, weight), added)
                     yield f"{name} {shape} {grid}", np.array_equal(got.cpu().numpy(), expected)
 
 

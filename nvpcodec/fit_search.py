@@ -47,13 +47,10 @@ WORTH, REFINED_WORTH = 2, 5
 
 @dataclass(frozen=True)
 class LinearPart:
-    """int32 coefficients (n,), the means (h, w) that they make, and the bits of both in 1/256 bit, as far as
-    they have been counted.
-    """
+    """int32 coefficients (n,) and the means (h, w) that they make."""
 
     coefficients: Ints
     mean: Tensor
-    cost: int = 0
 
 
 #: From a legal mean (h, w) of a prediction to the distributions (n,) that its pixels are coded under, in
@@ -95,20 +92,22 @@ def find_refined_linear_part(
     stride = -(-len(x) // SAMPLED_PIXELS)
     rows = regressors.sample(stride).cpu().double()
 
-    def refined(part: LinearPart) -> tuple[LinearPart, Distribution]:
-        """With its cost, and the distributions that it leads to."""
+    def refined(part: LinearPart) -> tuple[int, Distribution]:
+        """What the values and the coefficients cost, in 1/256 bit, and the distributions of the values."""
         d = refine(part.mean)
         d = Fit(part.coefficients, find_corrections(d, x, table)).corrected(d)
         spent = int(coefficient_costs(part.coefficients, table).min())
-        return replace(part, cost=int(table.costs[table.masses(d, x)].sum()) + spent), d
+        return int(table.costs[table.masses(d, x)].sum()) + spent, d
 
-    part, d = refined(no_linear_part(prediction, regressors))
-    best = part
+    best = part = no_linear_part(prediction, regressors)
+    lowest, d = refined(part)
     for _ in range(rounds):
         step = _least_squares(rows, _errors(d.mean, x)[::stride], d.scale[::stride])
         coefficients = _legal(part.coefficients + step)
-        part, d = refined(LinearPart(coefficients, moved_mean(prediction, regressors, coefficients)))
-        best = min(best, part, key=lambda tried: tried.cost)
+        part = LinearPart(coefficients, moved_mean(prediction, regressors, coefficients))
+        cost, d = refined(part)
+        if cost < lowest:
+            best, lowest = part, cost
     return best
 
 
