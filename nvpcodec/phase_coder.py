@@ -60,6 +60,20 @@ ROUNDS_BESIDE_ORIENTATIONS = 1
 Note = Callable[[Distribution, Ints], None]
 #: Sees each prediction and what the values (n,) that it predicts cost, in bits.
 Costs = Callable[[Prediction, NDArray[np.float64]], None]
+#: Sees each prediction, the mean (h, w) that it is asked with, and the values (h, w) that it predicts.
+Asked = Callable[[Prediction, Tensor, Tensor], None]
+
+
+@dataclass(frozen=True)
+class _Listeners:
+    """Who wants to know what an encoder does."""
+
+    note: Note | None = None
+    costs: Costs | None = None
+    asked: Asked | None = None
+
+
+_NOBODY = _Listeners()
 
 
 def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT) -> "PhaseCoder":
@@ -165,22 +179,27 @@ class PhaseCoder:
         self._tuner = tuner
 
     def encode(
-        self, planes: Ints, note: Note | None = None, costs: Costs | None = None
+        self,
+        planes: Ints,
+        note: Note | None = None,
+        costs: Costs | None = None,
+        asked: Asked | None = None,
     ) -> tuple[bytes, Accounts]:
         """int32 planes (P, H, W), P = 1 or 3, as a payload.
 
-        `note` sees what is coded under what, `costs` what that takes.
+        `note` sees what is coded under what, `costs` what that takes, `asked` what predictions were asked.
         """
+        listeners = _Listeners(note, costs, asked)
         started = time.perf_counter()
         tuning = self._tuner.find(planes) if self._tuner else None
         if tuning is None:
-            return self._encode([planes], None, note, costs)
+            return self._encode([planes], None, listeners)
         seconds = time.perf_counter() - started
         plain, tuned = self._encode([planes]), self._encode([planes], tuning)
         chosen = tuning if len(tuned[0]) < len(plain[0]) else None
         payload, accounts = plain if chosen is None else tuned
-        if note or costs:
-            payload, accounts = self._encode([planes], chosen, note, costs)
+        if listeners != _NOBODY:
+            payload, accounts = self._encode([planes], chosen, listeners)
         fit = accounts.seconds["fit"] + seconds
         return payload, replace(accounts, seconds={**accounts.seconds, "fit": fit})
 
@@ -195,11 +214,10 @@ class PhaseCoder:
         self,
         images: Sequence[Ints],
         tuning: Tuning | None = None,
-        note: Note | None = None,
-        costs: Costs | None = None,
+        listeners: _Listeners = _NOBODY,
     ) -> tuple[bytes, Accounts]:
         flow = self._flow if tuning is None else self._tuned(tuning)
-        run = _Recording(flow, Recorder(self._table.costs), _Clock(), note, costs)
+        run = _Recording(flow, Recorder(self._table.costs), _Clock(), listeners)
         later = sum(_symbols(planes.shape) for planes in images)
         if tuning is not None:
             push_tuning(run.recorder, self._table, tuning, later)
@@ -287,7 +305,9 @@ class PhaseCoder:
             phase, plane = prediction.phase, prediction.plane
             known = scales[prediction.level][0, plane, phase // 2 :: 2, phase % 2 :: 2]
             mean, parts = self._record(run, prediction, known, later)
-            self._tell(run, prediction, parts)
+            self._tell(run.listeners, prediction, parts)
+            if run.listeners.asked is not None:
+                run.listeners.asked(prediction, mean, known)
             return known, mean
 
         with torch.inference_mode(), run.clock.stage("network"):
@@ -327,19 +347,19 @@ class PhaseCoder:
             decoded = flow.walk(*size, planes, coarsest, code, scale)
         return decoded[0].to(torch.int32).cpu().numpy()
 
-    def _tell(self, run: "_Recording", prediction: Prediction, parts: "_Parts") -> None:
-        """Say what was recorded to those who want to know."""
-        if run.note is None and run.costs is None:
+    def _tell(self, listeners: _Listeners, prediction: Prediction, parts: "_Parts") -> None:
+        """Say what was recorded, and what it costs, to those who want to know."""
+        if listeners.note is None and listeners.costs is None:
             return
         bits = torch.zeros(prediction.mean.shape, dtype=torch.float64)
         for part, distribution, x in parts:
-            if run.note is not None:
-                run.note(distribution, x)
-            if run.costs is not None:
+            if listeners.note is not None:
+                listeners.note(distribution, x)
+            if listeners.costs is not None:
                 spent = symbol_bits(self._table, distribution, x)
                 bits[part.place] = torch.from_numpy(spent).view(part.mean.shape)
-        if run.costs is not None:
-            run.costs(prediction, bits.flatten().numpy())
+        if listeners.costs is not None:
+            listeners.costs(prediction, bits.flatten().numpy())
 
     def _record(
         self, run: "_Recording", prediction: Prediction, known: Tensor, later: int
@@ -437,8 +457,7 @@ class _Recording:
     flow: PhaseFlow
     recorder: Recorder
     clock: "_Clock"
-    note: Note | None
-    costs: Costs | None
+    listeners: _Listeners
 
 
 class _Clock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image as PillowImage
 from nvpcodec import cli
 from nvpcodec.colour import to_planes
 from nvpcodec.errors import InputError
-from nvpcodec.model import PhaseConfig
+from nvpcodec.model import Model, PhaseConfig, load
 from nvpcodec.phase_model import PhaseModel
 from nvpcodec.train.config import CONFIGS, read_config
 from nvpcodec.train.data import (
@@ -26,6 +27,7 @@ from nvpcodec.train.data import (
     load_rgb,
     rgb_to_planes,
 )
+from nvpcodec.train.export import draft_phase
 from nvpcodec.train.loop import Schedule, Trainer
 
 TINY = PhaseConfig(levels=2, width=8, blocks=(1, 1), head_width=8, handed_width=4)
@@ -121,6 +123,42 @@ def test_a_whole_run_from_the_command_line(
     assert cli.run(["decode", str(coded), str(back), "--model", str(weights)]) == 0
     with PillowImage.open(back) as ours, PillowImage.open(DEMO / "chelsea.png") as original:
         assert np.array_equal(np.asarray(ours), np.asarray(original))
+
+
+def test_refinements_are_polished_on_what_is_coded(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, out = tmp_path / "tiny.toml", tmp_path / "run"
+    config.write_text(
+        CONFIG.replace("handed_width = 4", "handed_width = 4\nrefinement_width = 4\norientations = 2")
+        + "\n[polishing]\nminutes = 0.1\nmegapixels = 0.06\nlearning_rate = 1e-2\n"
+    )
+    assert cli.run(["train", str(config), str(folder), "-o", str(out)]) == 0
+    said = re.search(r"polished: ([\d.]+) -> ([\d.]+) bits/dim", capsys.readouterr().err)
+    assert said is not None
+    before, after = said.groups()
+    assert float(after) < float(before)
+    (weights,) = out.glob("tiny-*.safetensors")
+    model, unpolished = load(weights), trained_model(config, out / "state.pt")
+    changed = {n for n, x in model.tensors.items() if not np.array_equal(x, unpolished.tensors[n])}
+    assert any("refinement" in name for name in changed)
+    assert all("refinement" in name or name == "base" for name in changed)
+
+
+def trained_model(config: Path, state: Path) -> Model:
+    """The integer model of a training state."""
+    trained = PhaseModel(PhaseConfig(**read_config(str(config)).model))
+    trained.load_state_dict(torch.load(state, weights_only=True)["ema"])
+    return draft_phase(trained)
+
+
+def test_what_has_no_refinement_cannot_be_polished(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "tiny.toml"
+    config.write_text(CONFIG + "\n[polishing]\nminutes = 1\n")
+    assert cli.run(["train", str(config), str(folder), "-o", str(tmp_path / "run")]) == 1
+    assert "only refinements are polished" in capsys.readouterr().err
 
 
 def test_without_images_there_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

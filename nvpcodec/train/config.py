@@ -1,4 +1,4 @@
-"""Training configurations: TOML with a table for the model, the training and the augmentation."""
+"""Training configurations: TOML with a table for each of model, training, augmentation and polishing."""
 
 import tomllib
 from dataclasses import dataclass, field
@@ -25,6 +25,15 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Polishing:
+    """How long refinements are polished before a phase model is exported, if at all, and on how much."""
+
+    minutes: float = 0.0
+    megapixels: float = 5.0
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """`model` holds the fields of the model's own configuration, `kind` says which that is."""
 
@@ -33,6 +42,7 @@ class TrainingConfig:
     model: dict[str, Any]
     training: Training
     augmentation: Augmentation = field(default_factory=Augmentation)
+    polishing: Polishing = field(default_factory=Polishing)
 
 
 def read_config(name: str) -> TrainingConfig:
@@ -54,6 +64,7 @@ def read_config(name: str) -> TrainingConfig:
             model={k: tuple(v) if isinstance(v, list) else v for k, v in model.items()},
             training=Training(**record.pop("training")),
             augmentation=Augmentation(**record.pop("augmentation", {})),
+            polishing=Polishing(**record.pop("polishing", {})),
         )
     except OSError as cause:
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))

@@ -1,5 +1,7 @@
 """From a trained phase model to the integer model that codes."""
 
+from dataclasses import replace
+
 import numpy as np
 from torch import Tensor, nn
 
@@ -21,7 +23,18 @@ def export_phase(trained: nn.Module, images: list[Tensor]) -> Model:
     """
     if not isinstance(trained, PhaseModel):
         raise TypeError("only a phase model is exported here")
-    tensors = integer_layers(trained.config.layers(), trained.layer)
-    draft = Model("phase", trained.config, tensors | {"base": base_table(logistic)})
+    draft = draft_phase(trained)
     shapes = fit_shapes(draft, [image.numpy().astype(np.int32) for image in images])
-    return Model("phase", trained.config, tensors | {"base": base_table(shapes.cumulative)})
+    return replace(draft, tensors={**draft.tensors, "base": base_table(shapes.cumulative)})
+
+
+def draft_phase(trained: PhaseModel) -> Model:
+    """The integer model of the present weights, its base distribution a plain logistic.
+
+    Raises
+    ------
+    ModelError
+        A layer's sums cannot be kept in the exact range.
+    """
+    tensors = integer_layers(trained.config.layers(), trained.layer)
+    return Model("phase", trained.config, tensors | {"base": base_table(logistic)})

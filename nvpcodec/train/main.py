@@ -19,6 +19,7 @@ from nvpcodec.train.export import export_phase
 from nvpcodec.train.export_coupling import export_coupling
 from nvpcodec.train.flow_model import FlowModel, write_flow
 from nvpcodec.train.loop import Schedule, Trainer, run_loop
+from nvpcodec.train.polish import polish
 
 #: Photographs that the shapes of the base distribution are fitted to.
 SHAPED_IMAGES = 120
@@ -114,6 +115,8 @@ def _trainer(config: TrainingConfig, device: torch.device) -> Trainer:
     torch.set_flush_denormal(True)
     if config.kind not in KINDS:
         raise InputError(f"there is no kind of model {config.kind!r}; choose {', '.join(KINDS)}")
+    if config.polishing.minutes and not config.model.get("refinement_width"):
+        raise InputError(f"{config.name}: only refinements are polished, and the model has none")
     plan = config.training
     schedule = Schedule(
         seconds=60 * plan.minutes,
@@ -127,7 +130,10 @@ def _trainer(config: TrainingConfig, device: torch.device) -> Trainer:
 def _export(config: TrainingConfig, trainer: Trainer, images: Sequence[Tensor], folder: Path) -> Path:
     """The EMA weights as a file: an integer model, where the kind has one."""
     trainer.model.load_state_dict(trainer.ema)
+    model = trainer.model.cpu()
+    if config.polishing.minutes and isinstance(model, PhaseModel):
+        polish(model, images, config.augmentation, config.polishing, config.training.seed)
     shown = [rgb_to_planes(image) for image in images[:: -(-len(images) // SHAPED_IMAGES)]]
-    path = KINDS[config.kind].write(trainer.model.cpu(), shown, folder, config.name)
+    path = KINDS[config.kind].write(model, shown, folder, config.name)
     print(f"wrote {path}", file=sys.stderr)
     return path
