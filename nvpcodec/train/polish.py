@@ -20,7 +20,7 @@ from nvpcodec.float_layers import Conv
 from nvpcodec.flow import bits
 from nvpcodec.layout import EVERYTHING, everywhere
 from nvpcodec.model import Model
-from nvpcodec.phase_coder import phase_coder
+from nvpcodec.phase_coder import PhaseCoder, phase_coder
 from nvpcodec.phase_flow import Prediction
 from nvpcodec.phase_model import PhaseModel, Placement, log_mass
 from nvpcodec.refinement import Innovations, Refinement
@@ -114,7 +114,7 @@ def bits_per_dim(model: PhaseModel, pictures: Sequence[Picture]) -> float:
 def _coded(
     model: Model, images: Sequence[Tensor], how: Augmentation, pixels: float, seed: int
 ) -> Iterator[Picture]:
-    """What was asked of augmented crops of images, drawn in proportion to their area, until there are so many
+    """What is asked for augmented crops of images, drawn in proportion to their area, until there are so many
     pixels.
     """
     coder = phase_coder(model, torch.device("cpu"))
@@ -122,28 +122,35 @@ def _coded(
     areas = np.array([image.shape[1] * image.shape[2] for image in images], np.float64)
     while pixels > 0:
         image = images[int(rng.choice(len(images), p=areas / areas.sum()))]
-        side = min(SIDE, *(n // SIDE_MULTIPLE * SIDE_MULTIPLE for n in image.shape[1:]))
-        planes = rgb_to_planes(crop(image, side, rng, how)).to(torch.int32).numpy()
-        picture: Picture = []
+        smaller = min(SIDE, *image.shape[1:]) // SIDE_MULTIPLE * SIDE_MULTIPLE
+        planes = rgb_to_planes(crop(image, max(smaller, SIDE_MULTIPLE), rng, how))
+        yield _asked_of(coder, planes)
+        pixels -= planes[0].numel()
 
-        def note(prediction: Prediction, mean: Tensor, values: Tensor, picture: Picture = picture) -> None:
-            if prediction.refinement is not None:
-                height, width = values.shape
-                picture.append(
-                    Asked(
-                        prediction.level,
-                        prediction.phase,
-                        prediction.plane,
-                        prediction.refinement.features[..., :height, :width].to(torch.int16),
-                        mean.to(torch.int16),
-                        prediction.scale.to(torch.uint8),
-                        values.to(torch.int16),
-                    )
-                )
 
-        coder.encode(planes, asked=note)
-        yield picture
-        pixels -= side * side
+def _asked_of(coder: PhaseCoder, planes: Tensor) -> Picture:
+    """What a coder asks for planes (3, H, W)."""
+    picture: Picture = []
+
+    def note(prediction: Prediction, mean: Tensor, values: Tensor) -> None:
+        if prediction.refinement is None:
+            return
+        height, width = values.shape
+        features = prediction.refinement.features[..., :height, :width]
+        picture.append(
+            Asked(
+                prediction.level,
+                prediction.phase,
+                prediction.plane,
+                features.to(torch.int16),
+                mean.to(torch.int16),
+                prediction.scale.to(torch.uint8),
+                values.to(torch.int16),
+            )
+        )
+
+    coder.encode(planes.to(torch.int32).numpy(), asked=note)
+    return picture
 
 
 def _averaged(
