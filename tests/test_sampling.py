@@ -27,6 +27,7 @@ SAMPLES = {
     "bec3ad62dae3e66b": "67721b6e61b79653",
     "36236ce389173ee6": "4c1225fb33336690",
     "61cc231e0b0f7fce": "fa97418c3f4aac45",
+    "f1b6515e93f7e31c": "2ac9cf10c00476c9",
 }
 
 
