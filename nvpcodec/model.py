@@ -69,10 +69,15 @@ class TableSpec:
     high: int
 
 
+#: How many of a model's first 1, 2, 4 or 8 orientations are not transposed, see `orientation`.
+UNTRANSPOSED = {1: 1, 2: 2, 4: 2, 8: 4}
+
+
 @dataclass(frozen=True)
 class PhaseConfig:
     """The phase flow. Scales from `levels - 1` on share their weights; networks see all of them in as many
-    orientations. Predictions are refined by networks of `refinement_width`, or not at all if it is 0.
+    orientations. Predictions are refined by networks of `refinement_width`, in `refinement_orientations` of
+    those that are not transposed, or not at all if the width is 0.
     """
 
     levels: int = 3
@@ -82,12 +87,16 @@ class PhaseConfig:
     handed_width: int = 24
     orientations: int = 1
     refinement_width: int = 0
+    refinement_orientations: int = 1
 
     def __post_init__(self) -> None:
-        if self.orientations not in (1, 2, 4, 8):
+        if self.orientations not in UNTRANSPOSED:
             raise ModelError("the orientations of the model are not 1, 2, 4 or 8")
         if self.refinement_width < 0:
             raise ModelError("the refinement width of the model is below 0")
+        most = UNTRANSPOSED[self.orientations] if self.refinement_width else 1
+        if self.refinement_orientations not in (1, 2, 4) or self.refinement_orientations > most:
+            raise ModelError(f"the refinement orientations of the model are not 1, 2 or 4, at most {most}")
 
     def prefix(self, level: int, coupling: int) -> str:
         return f"level{min(level, self.levels - 1)}.coupling{coupling}."
@@ -282,10 +291,10 @@ def save(model: Model, folder: Path, name: str) -> Path:
 
 
 def _fields(config: Config) -> dict[str, Any]:
-    """What a weights file says of a configuration: a single orientation and no refinement, all that the first
+    """What a weights file says of a configuration: single orientations and no refinement, all that the first
     models knew, go without saying.
     """
-    unsaid = {"orientations": 1, "refinement_width": 0}
+    unsaid = {"orientations": 1, "refinement_width": 0, "refinement_orientations": 1}
     return {k: v for k, v in asdict(config).items() if k not in unsaid or v != unsaid[k]}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nvpcodec.layout import BELOW, RIGHT
+from nvpcodec.layout import BELOW, RIGHT, Offsets
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,17 @@ class Orientation:
         x = _restored(x, -2, turned // 2) if self.down else x
         return x.transpose(-1, -2) if self.transposed else x
 
+    def reversed_offsets(self, offsets: Offsets, phase: int, other: int) -> Offsets:
+        """Where offsets in blocks, from a pixel of a phase to pixels of another, lead on a grid that is
+        reversed and not transposed, as offsets on the one that is not.
+        """
+        down, across = -1 if self.down else 1, -1 if self.across else 1
+        rows, columns = other // 2 - phase // 2, other % 2 - phase % 2
+        return tuple(
+            ((down * (2 * y + rows) - rows) // 2, (across * (2 * x + columns) - columns) // 2)
+            for y, x in offsets
+        )
+
     def on_grid(self, features: Tensor, grid: tuple[int, int]) -> Tensor:
         """Features (B, C, H, W) of a coarser scale's turned blocks, taken apart into pixels, on the turned
         grid of a scale whose grid is h x w.
@@ -59,6 +70,9 @@ ORIENTATIONS = tuple(
     for transposed in (False, True)
     for down, across in ((False, mirrored), (True, not mirrored))
 )
+
+#: Those in which phase 1 stays before phase 2. A refinement of n orientations, 1, 2 or 4, uses the first n.
+REVERSALS = tuple(orientation for orientation in ORIENTATIONS if not orientation.transposed)
 
 
 def _reversed(x: Tensor, dim: int, odd: int) -> Tensor:

@@ -28,7 +28,7 @@ from nvpcodec.layout import (
 )
 from nvpcodec.model import PhaseConfig
 from nvpcodec.network import CouplingNetwork, Layer, layers_below
-from nvpcodec.orientation import ORIENTATIONS
+from nvpcodec.orientation import ORIENTATIONS, REVERSALS
 from nvpcodec.phase_view import Look, View
 from nvpcodec.refinement import Innovations, Refinement
 from nvpcodec.regressors import Regressors, Source
@@ -97,7 +97,7 @@ class Prediction:
         for number, lattice in lattices(*x.shape):
             remaining -= lattice.rows * lattice.columns
             middle, scale = mean[lattice.window], self.scale[lattice.window]
-            part = self._refined(self.refinement.outputs(number, lattice)[0], middle, scale)
+            part = self._refined(_mean(self.refinement.outputs(number, lattice)), middle, scale)
             x[lattice.window] = found = values(Part(lattice.window, remaining, *part))
             self.refinement.note(lattice, _innovations(found * SHIFT_UNIT - middle, scale)[None])
         return x
@@ -151,13 +151,14 @@ class PhaseFlow:
     def refinement(
         self, level: int, phase: int, plane: int, features: Tensor, innovations: Innovations
     ) -> Refinement | None:
-        """The passes over one phase and plane, from features (1, head width, h, w) of its prediction; None if
-        the model has none, or the scale is too small.
+        """The passes over one phase and plane, from features (n, head width, h, w) of its prediction in its n
+        orientations; None if the model has none, or the scale is too small.
         """
         if not self.config.refinement_width or features.shape[-2] * features.shape[-1] < REFINED_BLOCKS:
             return None
         layers = layers_below(self._layers, self.config.refinement(level, phase, plane))
-        return Refinement(layers, phase, plane, features, innovations)
+        orientations = REVERSALS[: self.config.refinement_orientations]
+        return Refinement(layers, phase, plane, features, innovations, orientations=orientations)
 
     def views(self, level: int, grid: tuple[int, int], handed: Sequence[Tensor | None]) -> list[View]:
         """A scale whose squeezed grid is h x w in each orientation, with the features that the coarser scale
@@ -206,12 +207,15 @@ class _Level:
         values = {phase: kept.clone() for phase in changed}
         for plane in range(self.planes):
             said = [look.outputs(plane) for look in looks]
-            outputs, features = _mean([outputs for outputs, _ in said]), said[0][1]
+            outputs = {phase: _mean(torch.stack([of[phase] for of, _ in said])) for phase in changed}
+            features = [features for _, features in said]
             left_over: list[Tensor] = []
             for phase in changed:
                 height, width = phase_size(phase, *self.size)
                 if height and width:
-                    refinement = self.flow.refinement(self.level, phase, plane, features, innovations)
+                    refinement = self.flow.refinement(
+                        self.level, phase, plane, self._turned_back(looks, features, phase), innovations
+                    )
                     prediction = self._prediction(
                         phase,
                         plane,
@@ -229,6 +233,16 @@ class _Level:
                 for look in looks:
                     look.note(plane, values)
         return values
+
+    def _turned_back(self, looks: list[Look], features: list[Tensor], phase: int) -> Tensor:
+        """Those features that a refinement of a phase sees, (n, head width, h, w), as the image lies."""
+        orientations = REVERSALS[: self.flow.config.refinement_orientations]
+        seen = [
+            look.orientation.turn_back(x, phase)
+            for look, x in zip(looks, features, strict=True)
+            if look.orientation in orientations
+        ]
+        return seen[0] if len(seen) == 1 else torch.cat(seen)
 
     def _prediction(
         self,
@@ -293,15 +307,10 @@ def _innovations(errors: Tensor, scale: Tensor) -> Tensor:
     return found.clamp_(-INNOVATION_MAX, INNOVATION_MAX).to(errors.dtype)
 
 
-def _mean(outputs: list[dict[int, Tensor]]) -> dict[int, Tensor]:
-    """The mean of what is said of each phase in each orientation, rounded."""
-    if len(outputs) == 1:
-        return outputs[0]
-    half = len(outputs) // 2
-    return {
-        phase: ((torch.stack([said[phase] for said in outputs]).sum(0) + half) / len(outputs)).floor()
-        for phase in outputs[0]
-    }
+def _mean(outputs: Tensor) -> Tensor:
+    """Of what is said in n orientations, (n, ...), rounded."""
+    count = len(outputs)
+    return outputs[0] if count == 1 else ((outputs.sum(0) + count // 2) / count).floor()
 
 
 def _on_grid(x: Tensor, grid: torch.Size) -> Tensor:

@@ -67,7 +67,7 @@ class View:
 class Look:
     """One coupling in one orientation: surroundings and features are turned, and so are the residuals."""
 
-    _orientation: Orientation
+    orientation: Orientation
     _network: CouplingNetwork
     _surroundings: dict[int, Neighbourhood]
     _features: Tensor
@@ -75,7 +75,7 @@ class Look:
 
     def around(self, phase: int) -> Neighbourhood:
         """Surroundings of a phase, on the turned grid."""
-        return self._surroundings[self._orientation.phase(phase)]
+        return self._surroundings[self.orientation.phase(phase)]
 
     def outputs(self, plane: int) -> tuple[dict[int, Tensor], Tensor]:
         """For each phase that the coupling changes, shift and log-scale (2, h, w) of a plane; and the turned
@@ -84,15 +84,13 @@ class Look:
         known = [torch.stack(self._residuals, 2).flatten(1, 2)] if self._residuals else []
         outputs, features = self._network.head(plane, self._features, *known)
         turned = torch.stack(outputs[0].chunk(2))
-        places = {self._orientation.phase(p): i for i, p in enumerate(self._surroundings)}
-        said = {phase: self._orientation.turn_back(turned[:, i], phase) for phase, i in places.items()}
+        places = {self.orientation.phase(p): i for i, p in enumerate(self._surroundings)}
+        said = {phase: self.orientation.turn_back(turned[:, i], phase) for phase, i in places.items()}
         return said, features
 
     def note(self, plane: int, values: dict[int, Tensor]) -> None:
         """A plane's values are known: it is that plane of (1, 3, h, w), for each phase."""
-        turned = {
-            self._orientation.phase(p): self._orientation.turn(x[:, plane], p) for p, x in values.items()
-        }
+        turned = {self.orientation.phase(p): self.orientation.turn(x[:, plane], p) for p, x in values.items()}
         self._residuals.append(
             torch.stack(
                 [

@@ -8,7 +8,7 @@ changes the scales.
 Written once for both arithmetics, like `network`: all inputs are in the units of integer activations.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nvpcodec.layout import MARGIN, PASSES, Lattice, Offsets, everywhere, known_around, seen_before
 from nvpcodec.network import Layer
+from nvpcodec.orientation import REVERSALS, Orientation
 from nvpcodec.tables import ACTIVATION_UNIT
 
 #: Turns inputs in integer units into those of the layers.
@@ -56,8 +57,8 @@ class Innovations:
 
 @dataclass(frozen=True)
 class Refinement:
-    """The network of one phase and plane, with the features (B, channels, h, w) that its prediction came from
-    and all innovations.
+    """The network of one phase and plane, with all innovations and the features (n * B, channels, h, w) that
+    its prediction came from in n orientations, turned back.
     """
 
     layers: Mapping[str, Layer]
@@ -66,16 +67,17 @@ class Refinement:
     features: Tensor
     innovations: Innovations
     cast: Cast = _channels_last
+    orientations: Sequence[Orientation] = REVERSALS[:1]
 
     def outputs(self, number: int, lattice: Lattice) -> Tensor:
-        """Move and log-scale (B, 2, rows, columns) of a pass, once the passes before it are noted."""
+        """Move and log-scale (n * B, 2, rows, columns) of a pass, once the passes before it are noted."""
         passes: list[Tensor | None] = [None] * len(PASSES)
         passes[number] = self.cast(self._seen_by(number, lattice))
         features = self.features[(..., *lattice.window)][..., : lattice.rows, : lattice.columns]
         return self._outputs(_channels_last(features), lattice, passes)
 
     def outputs_at_once(self) -> Tensor:
-        """Those of all passes, (B, 2, h, w), where all of them are noted already."""
+        """Those of all passes, (n * B, 2, h, w), where all of them are noted already."""
         whole = everywhere(*self.features.shape[-2:])
         passes: list[Tensor | None] = []
         for number, (top, left) in enumerate(PASSES):
@@ -91,15 +93,26 @@ class Refinement:
         self.innovations.note(self.phase, self.plane, lattice, innovations)
 
     def _seen_by(self, number: int, lattice: Lattice) -> Tensor:
-        """A constant and the innovations around a pass, (B, channels, rows, columns)."""
-        known = self.innovations.around(self.phase, self.plane, lattice, known_around(number))
-        return torch.stack([self.innovations.constant(lattice), *known], 1)
+        """A constant and the innovations around a pass, (n * B, channels, rows, columns)."""
+        own = [(self.phase, self.plane, known_around(number))]
+        return self._in_each_orientation(own, lattice, self.innovations.constant(lattice))
 
     def _outputs(self, features: Tensor, lattice: Lattice, passes: list[Tensor | None]) -> Tensor:
-        before = [
-            innovations
-            for phase, plane, offsets in seen_before(self.phase, self.plane)
-            for innovations in self.innovations.around(phase, plane, lattice, offsets)
-        ]
-        context = [self.cast(torch.stack(before, 1))] if before else []
+        before = seen_before(self.phase, self.plane)
+        context = [self.cast(self._in_each_orientation(before, lattice))] if before else []
         return self.layers["out"](self.layers["hidden"](features, *context, *passes))
+
+    def _in_each_orientation(
+        self, seen: list[tuple[int, int, Offsets]], lattice: Lattice, *first: Tensor
+    ) -> Tensor:
+        """`first` (B, rows, columns), then innovations of phases and planes at offsets, as channels of
+        (n * B, channels, rows, columns).
+        """
+        turned = []
+        for orientation in self.orientations:
+            channels = list(first)
+            for phase, plane, offsets in seen:
+                places = orientation.reversed_offsets(offsets, self.phase, phase)
+                channels += self.innovations.around(phase, plane, lattice, places)
+            turned.append(torch.stack(channels, 1))
+        return torch.cat(turned)

@@ -765,6 +765,10 @@ class Model:
     def refinement_width(self) -> int:
         return int(self.config.get("refinement_width", 0))
 
+    @property
+    def refinement_orientations(self) -> tuple[int, ...]:
+        return (0, 1, 4, 5)[: int(self.config.get("refinement_orientations", 1))]
+
     def hidden(self, name: str, *inputs: Array | None) -> Array:
         return self.layer(name + "_hidden", *inputs, lowest=0)
 
@@ -865,6 +869,10 @@ def check_model(model: Model) -> None:
     if model.kind == "phase" and "refinement_width" in keys:
         require(model.config["refinement_width"] > 0, "no width of the refinement")
         keys -= {"refinement_width"}
+        if "refinement_orientations" in keys:
+            allowed = {2: (2,), 4: (2,), 8: (2, 4)}.get(model.orientations, ())
+            require(model.config["refinement_orientations"] in allowed, "another number of orientations")
+            keys -= {"refinement_orientations"}
     require(keys == CONFIGURATIONS.get(model.kind), "another configuration")
     shapes: dict[str, tuple[int, ...]] = {"base": (int(OFFSETS[-1]),)}
     if model.kind == "realnvp":
@@ -1193,7 +1201,11 @@ class PhaseFlow:
                 beside = left_over[1][plane] if p == 2 and phase_size(1, size)[1] else None
                 regressors = Regressors(n, phases[p], plane, self.planes, beside)
                 refinement = Refinement(
-                    self.model, f"{level}.phase{p}.refinement{plane}", p, plane, hidden[0]
+                    self.model,
+                    f"{level}.phase{p}.refinement{plane}",
+                    p,
+                    plane,
+                    {o: ORIENTATIONS[o].back(hidden[o], p) for o in self.model.refinement_orientations},
                 )
                 m, x = self.decode_plane(
                     m[:rows, :columns], s[:rows, :columns], regressors, refinement, innovations
@@ -1260,32 +1272,46 @@ class Innovations:
 
 @dataclass(frozen=True)
 class Refinement:
-    """The layers called `name` for one phase and plane; `hidden` is what the head made of the grid."""
+    """The layers called `name` for one phase and plane; `hidden` is what the head made of the grid in each of
+    the orientations, turned back.
+    """
 
     model: Model
     name: str
     phase: int
     plane: int
-    hidden: Array
+    hidden: dict[int, Array]
 
     @property
     def applies(self) -> bool:
-        return self.model.refinement_width > 0 and self.hidden[0].size >= REFINED_BLOCKS
+        return self.model.refinement_width > 0 and self.hidden[0][0].size >= REFINED_BLOCKS
 
     def outputs(self, number: int, shape: Sequence[int], innovations: Innovations) -> Array:
         """Move and log-scale (2, ...) of a pass over a phase of that shape."""
+        said = [self.outputs_in(o, number, shape, innovations) for o in self.hidden]
+        return (np.sum(said, axis=0) + len(said) // 2) // len(said)
+
+    def outputs_in(
+        self, orientation: int, number: int, shape: Sequence[int], innovations: Innovations
+    ) -> Array:
+        """The same in one of the orientations."""
         (top, left), around = PASSES[number]
         place = np.s_[top : shape[0] : 2, left : shape[1] : 2]
-        others = [
-            shifted(innovations.of(f, q), *by)[place]
-            for f, q, places in seen(self.phase, self.plane)
-            for by in places
-        ]
-        own = [shifted(innovations.of(self.phase, self.plane), *by)[place] for by in around]
+
+        def innovation(g: int, q: int, dy: int, dx: int) -> Array:
+            if ORIENTATIONS[orientation].rows:
+                dy = -dy - (g // 2 - self.phase // 2)
+            if ORIENTATIONS[orientation].columns:
+                dx = -dx - (g % 2 - self.phase % 2)
+            return shifted(innovations.of(g, q), dy, dx)[place]
+
+        others = [innovation(f, q, *by) for f, q, places in seen(self.phase, self.plane) for by in places]
+        own = [innovation(self.phase, self.plane, *by) for by in around]
+        hidden = self.hidden[orientation][(slice(None), *place)]
         passes: list[Array | None] = [None] * len(PASSES)
-        passes[number] = np.stack([np.full_like(self.hidden[0][place], 32), *own])
+        passes[number] = np.stack([np.full_like(hidden[0], 32), *own])
         context = [np.stack(others)] if others else []
-        return self.model.head(self.name, self.hidden[(slice(None), *place)], *context, *passes)
+        return self.model.head(self.name, hidden, *context, *passes)
 
 
 @dataclass(frozen=True)

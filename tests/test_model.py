@@ -48,10 +48,26 @@ def test_layers_of_a_refinement() -> None:
     assert REFINED.refinement(4, 1, 1) == "level1.phase1.refinement1_"
 
 
+def test_a_refinement_sees_orientations_that_are_not_transposed(tmp_path: Path) -> None:
+    several = replace(REFINED, orientations=8, refinement_orientations=4)
+    assert load(save(small_model(several), tmp_path, "several")).config == several
+    assert list(several.layers()) == list(REFINED.layers())
+    for orientations, most in ((1, 1), (2, 2), (4, 2), (8, 4)):
+        for n in (0, 1, 2, 3, 4, 8):
+            if n in (1, 2, 4) and n <= most:
+                replace(REFINED, orientations=orientations, refinement_orientations=n)
+            else:
+                with pytest.raises(ModelError, match=f"at most {most}"):
+                    replace(REFINED, orientations=orientations, refinement_orientations=n)
+    with pytest.raises(ModelError, match="at most 1"):
+        replace(CONFIG, orientations=8, refinement_orientations=2)
+
+
 def test_no_refinement_goes_without_saying(tmp_path: Path) -> None:
     assert "refinement" not in small_model().config_json()
     model = small_model(REFINED)
     assert '"refinement_width": 6' in model.config_json()
+    assert "refinement_orientations" not in model.config_json()
     assert load(save(model, tmp_path, "refined")).config == REFINED
     spelt_out = json.dumps({**json.loads(small_model().config_json()), "refinement_width": 0})
     path = tmp_path / "spelt.safetensors"

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nvpcodec.layout import PHASES
-from nvpcodec.orientation import ORIENTATIONS, Orientation
+from nvpcodec.layout import DIAGONAL, PASSES, PHASES, RIGHT, known_around, seen_before
+from nvpcodec.orientation import ORIENTATIONS, REVERSALS, Orientation
 
 
 def phases_of(image: Tensor) -> list[Tensor]:
@@ -47,6 +47,47 @@ def test_turning_back_restores(orientation: Orientation, shape: tuple[int, ...])
         turned = orientation.turn(x, phase)
         assert turned.numel() >= x.numel()
         assert torch.equal(orientation.turn_back(turned, phase), x)
+
+
+@pytest.mark.parametrize("orientation", REVERSALS)
+def test_reversed_offsets_lead_to_the_reversed_pixels(orientation: Orientation) -> None:
+    """From a pixel, an offset on the turned grid leads to what its reversed one leads to on the other."""
+    rows, columns = 9, 13
+    image = torch.arange(float(rows * columns)).view(rows, columns)
+    turned = turned_image(image, orientation)
+    for phase in range(RIGHT, PHASES):
+        for plane in (0, 2):
+            for other, _, offsets in seen_before(phase, plane):
+                reversed_offsets = orientation.reversed_offsets(offsets, phase, other)
+                for offset, reverse in zip(offsets, reversed_offsets, strict=True):
+                    there = at(
+                        turned, place(turned, image[4 + phase // 2, 6 + phase % 2]), phase, other, offset
+                    )
+                    here = at(image, (4 + phase // 2, 6 + phase % 2), phase, other, reverse)
+                    assert here == there
+
+
+def place(image: Tensor, value: Tensor) -> tuple[int, int]:
+    row, column = (image == value).nonzero()[0].tolist()
+    return row, column
+
+
+def at(image: Tensor, pixel: tuple[int, int], phase: int, other: int, offset: tuple[int, int]) -> float:
+    """What is so many blocks from a pixel of one phase, as a pixel of another."""
+    row = pixel[0] + 2 * offset[0] + other // 2 - phase // 2
+    column = pixel[1] + 2 * offset[1] + other % 2 - phase % 2
+    return float(image[row, column])
+
+
+@pytest.mark.parametrize("orientation", REVERSALS)
+def test_reversals_see_what_is_known(orientation: Orientation) -> None:
+    assert not orientation.transposed
+    for number in range(len(PASSES)):
+        known = known_around(number)
+        assert set(orientation.reversed_offsets(known, DIAGONAL, DIAGONAL)) == set(known)
+    for phase in range(RIGHT, PHASES):
+        for other, _, offsets in seen_before(phase, 2):
+            assert set(orientation.reversed_offsets(offsets, phase, other)) == set(offsets)
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)

@@ -24,6 +24,8 @@ from nvpcodec.layout import (
     scale_sizes,
     seen_before,
 )
+from nvpcodec.model import PhaseConfig
+from nvpcodec.orientation import REVERSALS
 from nvpcodec.phase_flow import Part, PhaseFlow, Prediction, _innovations
 from nvpcodec.refinement import Innovations, Refinement
 from nvpcodec.stack import Ints
@@ -32,6 +34,7 @@ from tests.models import REFINED, small_model
 from tests.test_phase_flow import planes
 
 CPU = torch.device("cpu")
+IN_ALL_ORIENTATIONS = replace(REFINED, orientations=8, refinement_orientations=4)
 SIZES = [(1, 1), (1, 5), (6, 1), (4, 4), (7, 6)]
 
 
@@ -103,7 +106,7 @@ def test_innovations_are_errors_in_scales() -> None:
         assert torch.equal(found, found.round())
 
 
-def refinement(phase: int, plane: int, grid: tuple[int, int], seed: int) -> Refinement:
+def refinement(phase: int, plane: int, grid: tuple[int, int], seed: int, orientations: int = 1) -> Refinement:
     """Random features and innovations of everything that it sees."""
     generator = torch.Generator().manual_seed(seed)
     layers = exact.layers(small_model(REFINED), CPU, exact.direct)
@@ -113,16 +116,17 @@ def refinement(phase: int, plane: int, grid: tuple[int, int], seed: int) -> Refi
     for other, earlier, _ in seen_before(phase, plane):
         noise = torch.randint(-INNOVATION_MAX, INNOVATION_MAX + 1, (1, *grid), generator=generator).float()
         innovations.note(other, earlier, everywhere(*grid), noise)
-    features = torch.randint(0, 200, (1, REFINED.head_width, *grid), generator=generator).float()
-    return Refinement(named, phase, plane, features, innovations)
+    shape = (orientations, REFINED.head_width, *grid)
+    features = torch.randint(0, 200, shape, generator=generator).float()
+    return Refinement(named, phase, plane, features, innovations, orientations=REVERSALS[:orientations])
 
 
 @pytest.mark.parametrize("phase", [DIAGONAL, RIGHT, BELOW])
-@pytest.mark.parametrize("plane", [0, 2])
-def test_all_passes_at_once_are_the_passes_one_by_one(phase: int, plane: int) -> None:
+@pytest.mark.parametrize(("plane", "orientations"), [(0, 1), (2, 1), (0, 4), (2, 2)])
+def test_all_passes_at_once_are_the_passes_one_by_one(phase: int, plane: int, orientations: int) -> None:
     grid = (7, 8)
     noise = torch.randint(-INNOVATION_MAX, INNOVATION_MAX + 1, (1, *grid)).float()
-    at_once, one_by_one = (refinement(phase, plane, grid, 5) for _ in range(2))
+    at_once, one_by_one = (refinement(phase, plane, grid, 5, orientations) for _ in range(2))
     at_once.note(everywhere(*grid), noise)
     together = at_once.outputs_at_once()
     for number, lattice in lattices(*grid):
@@ -132,12 +136,42 @@ def test_all_passes_at_once_are_the_passes_one_by_one(phase: int, plane: int) ->
     assert len(set(together.flatten().tolist())) > 20, "or else this shows little"
 
 
+@pytest.mark.parametrize("phase", [DIAGONAL, RIGHT, BELOW])
+def test_a_reversed_scale_is_refined_alike(phase: int) -> None:
+    """In two orientations, a half turn makes one of the other, for phases whose place in a block it keeps:
+    those of a grid with one pixel more than blocks.
+    """
+    grid, plane = (7, 9), 1
+    upright = refinement(phase, plane, grid, 5, 2)
+    turned = Innovations(torch.zeros(1, 3, *grid))
+    for other, earlier, _ in seen_before(phase, plane):
+        whole = everywhere(*grid)
+        values = upright.innovations.around(other, earlier, whole, ((0, 0),))[0]
+        turned.note(other, earlier, whole, half_turned(values, phase, other))
+    swapped = upright.features.flip(0).flip((-1, -2))
+    other_way = replace(upright, innovations=turned, features=swapped)
+    noise = torch.randint(-INNOVATION_MAX, INNOVATION_MAX + 1, (1, *grid)).float()
+    upright.note(everywhere(*grid), noise)
+    other_way.note(everywhere(*grid), noise.flip((-1, -2)))
+    inside = (..., slice(1, -1), slice(1, -1))
+    expected = upright.outputs_at_once()
+    found = other_way.outputs_at_once().flip(0).flip((-1, -2))
+    assert torch.equal(found[inside], expected[inside])
+    assert not torch.equal(expected[0], expected[1])
+
+
+def half_turned(values: Tensor, phase: int, other: int) -> Tensor:
+    """Innovations (1, h, w) of a phase on a grid that is turned around the pixels of another phase."""
+    rows, columns = other // 2 - phase // 2, other % 2 - phase % 2
+    return values.flip((-1, -2)).roll((-rows, -columns), (-2, -1))
+
+
 def test_the_constant_is_one_to_networks() -> None:
     _, lattice = lattices(3, 3)[0]
     assert (Innovations(torch.zeros(2, 3, 3, 3)).constant(lattice) == ACTIVATION_UNIT).all()
 
 
-def walked(x: Ints) -> tuple[list[tuple[Prediction, Part]], Tensor]:
+def walked(x: Ints, config: PhaseConfig = REFINED) -> tuple[list[tuple[Prediction, Part]], Tensor]:
     """All parts that a refined walk over planes x asks for, and its result."""
     seen: list[tuple[Prediction, Part]] = []
     count, height, width = x.shape
@@ -155,7 +189,7 @@ def walked(x: Ints) -> tuple[list[tuple[Prediction, Part]], Tensor]:
         mean = plain_mean(p)
         return p.ask(mean, values), mean
 
-    flow = PhaseFlow(REFINED, exact.layers(small_model(REFINED), CPU, exact.direct))
+    flow = PhaseFlow(config, exact.layers(small_model(config), CPU, exact.direct))
     with torch.inference_mode():
         result = flow.walk(height, width, count, scales[-1], code)
     return seen, result
@@ -184,10 +218,11 @@ def test_large_scales_have_four_parts_a_phase_and_plane(count: int) -> None:
         assert torch.equal(part.mean, part.mean.round())
 
 
-def test_no_pass_depends_on_what_is_not_decoded() -> None:
+@pytest.mark.parametrize("config", [REFINED, IN_ALL_ORIENTATIONS], ids=["one", "four"])
+def test_no_pass_depends_on_what_is_not_decoded(config: PhaseConfig) -> None:
     """The Jacobian is triangular: change one part's values, and no part up to its own changes."""
     x = planes(3, 32, 34)
-    before, _ = walked(x)
+    before, _ = walked(x, config)
     changes = 0
     for position, (p, part) in enumerate(before):
         other = x.copy()
@@ -195,7 +230,7 @@ def test_no_pass_depends_on_what_is_not_decoded() -> None:
         phase = other[p.plane, (p.phase // 2) * step :: 2 * step, (p.phase % 2) * step :: 2 * step]
         view = phase[part.place]
         view += np.random.default_rng(position).integers(1, 60, view.shape).astype(np.int32)
-        after, _ = walked(other)
+        after, _ = walked(other, config)
         pairs = [(a, b) for (_, a), (_, b) in zip(before, after, strict=True)]
         for a, b in pairs[: position + 1]:
             assert torch.equal(a.mean, b.mean)

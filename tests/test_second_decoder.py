@@ -10,7 +10,6 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -89,9 +88,18 @@ def test_the_command_has_a_line_for_each_file(tmp_path: Path) -> None:
 
 
 @cache
-def phase_model(orientations: int = 1, refinement_width: int = 0) -> Model:
-    sizes = PhaseConfig(levels=2, width=8, blocks=(1, 2), head_width=6, handed_width=5)
-    return random_model("phase", replace(sizes, orientations=orientations, refinement_width=refinement_width))
+def phase_model(orientations: int = 1, refinement_width: int = 0, refinement_orientations: int = 1) -> Model:
+    sizes = PhaseConfig(
+        levels=2,
+        width=8,
+        blocks=(1, 2),
+        head_width=6,
+        handed_width=5,
+        orientations=orientations,
+        refinement_width=refinement_width,
+        refinement_orientations=refinement_orientations,
+    )
+    return random_model("phase", sizes)
 
 
 @cache
@@ -230,14 +238,14 @@ def test_turned_regions(height: int, width: int, kind: Kind, orientations: int) 
     assert data != flow_file(samples, kind, phase_model()) or min(height, width) < 8
 
 
-@pytest.mark.parametrize("orientations", [1, 2])
+@pytest.mark.parametrize("orientations", [(1, 1), (2, 1), (4, 2), (8, 4)])
 @pytest.mark.parametrize(
     ("height", "width", "kind"),
     [(33, 31, Kind.RGB), (40, 39, Kind.GREY), (1, 513, Kind.RGB), (513, 1, Kind.GREY), (130, 131, Kind.RGBA)],
 )
-def test_refined_regions(height: int, width: int, kind: Kind, orientations: int) -> None:
+def test_refined_regions(height: int, width: int, kind: Kind, orientations: tuple[int, int]) -> None:
     samples = scene(height, height, width, kind.channels)
-    model = phase_model(orientations, refinement_width=7)
+    model = phase_model(orientations[0], 7, orientations[1])
     data = flow_file(samples, kind, model)
     assert np.array_equal(decoded(data, model), samples)
 
@@ -491,6 +499,15 @@ def test_other_numbers_of_orientations_are_refused(orientations: object) -> None
 def test_other_widths_of_the_refinement_are_refused(width: int) -> None:
     model = phase_model(1, refinement_width=7)
     config = json.loads(model.config_json()) | {"refinement_width": width}
+    data = safetensors.numpy.save(dict(model.tensors), {"config": json.dumps(config)})
+    with pytest.raises(RefusedError):
+        second_decoder.read_model(data)
+
+
+@pytest.mark.parametrize(("orientations", "of_refinement"), [(8, 3), (8, 8), (4, 4), (2, 1), (8, "2")])
+def test_other_orientations_of_the_refinement_are_refused(orientations: int, of_refinement: object) -> None:
+    model = phase_model(orientations, 7, 2)
+    config = json.loads(model.config_json()) | {"refinement_orientations": of_refinement}
     data = safetensors.numpy.save(dict(model.tensors), {"config": json.dumps(config)})
     with pytest.raises(RefusedError):
         second_decoder.read_model(data)

@@ -130,7 +130,10 @@ def test_refinements_are_polished_on_what_is_coded(
 ) -> None:
     config, out = tmp_path / "tiny.toml", tmp_path / "run"
     config.write_text(
-        CONFIG.replace("handed_width = 4", "handed_width = 4\nrefinement_width = 4\norientations = 2")
+        CONFIG.replace(
+            "handed_width = 4",
+            "handed_width = 4\nrefinement_width = 4\norientations = 2\nrefinement_orientations = 2",
+        )
         + "\n[polishing]\nminutes = 0.1\nmegapixels = 0.06\nlearning_rate = 1e-2\n"
     )
     assert cli.run(["train", str(config), str(folder), "-o", str(out)]) == 0

@@ -20,6 +20,7 @@ from nvpcodec.float_layers import Conv
 from nvpcodec.flow import bits
 from nvpcodec.layout import EVERYTHING, everywhere
 from nvpcodec.model import Model
+from nvpcodec.orientation import REVERSALS
 from nvpcodec.phase_coder import PhaseCoder, phase_coder
 from nvpcodec.phase_flow import Prediction
 from nvpcodec.phase_model import PhaseModel, Placement, log_mass
@@ -48,7 +49,7 @@ WARM_UP_STEPS = 20
 class Asked:
     """A prediction before its refinement, and what it came to.
 
-    features: (1, head width, h, w) int16, activations
+    features: (n, head width, h, w) int16, activations in the n orientations of the refinement
     mean:     (h, w) int16, sixteenths of a pixel step, the linear part included
     scale:    (h, w) uint8, indices
     values:   (h, w) int16
@@ -185,6 +186,7 @@ def _averaged(
 def _nats(model: PhaseModel, picture: Picture) -> Tensor:
     """What the refined predictions of one picture take, all passes at once."""
     nats = torch.zeros(())
+    orientations = REVERSALS[: model.config.refinement_orientations]
     for _, of_level in groupby(picture, lambda asked: asked.level):
         innovations: Innovations | None = None
         for asked in of_level:
@@ -192,9 +194,11 @@ def _nats(model: PhaseModel, picture: Picture) -> Tensor:
             x, at = asked.values[None].float(), asked.placement()
             features = asked.features.float() / ACTIVATION_UNIT
             layers = model.refinement(asked.level, asked.phase, asked.plane)
-            refinement = Refinement(layers, asked.phase, asked.plane, features, innovations, model.cast)
+            refinement = Refinement(
+                layers, asked.phase, asked.plane, features, innovations, model.cast, orientations
+            )
             refinement.note(everywhere(*asked.values.shape), at.innovations(x).round())
-            refined = at.refined(refinement.outputs_at_once())
+            refined = at.refined(refinement.outputs_at_once().mean(0, keepdim=True))
             nats = nats - log_mass(x, refined.mean, refined.log2_scale, *LEGAL[asked.plane]).sum()
     return nats
 
