@@ -75,6 +75,12 @@ ORIENTATIONS = tuple(
 REVERSALS = tuple(orientation for orientation in ORIENTATIONS if not orientation.transposed)
 
 
+def orientations(count: int, upright: bool = False) -> tuple[Orientation, ...]:
+    """Those that a model of so many uses; of them only those that are not transposed, if `upright`."""
+    used = ORIENTATIONS[:count]
+    return tuple(orientation for orientation in used if not (upright and orientation.transposed))
+
+
 def _reversed(x: Tensor, dim: int, odd: int) -> Tensor:
     """A pixel of an even row stays in its block's first row, so that its block is one further on."""
     x = x.flip(dim)

@@ -1,7 +1,7 @@
 """Regions through the phase flow: the walk, the fits and the symbols, on one stack.
 
 Payload: one byte, the place of the chunks' growth in `recorder.GROWTHS`, with the highest bit set if a tuning
-comes first on the stack; then the stack.
+comes first on the stack, and the next one if that is upright; then the stack.
 """
 
 import math
@@ -30,6 +30,7 @@ from nvpcodec.fit_search import (
 from nvpcodec.layout import scale_sizes
 from nvpcodec.model import Model, PhaseConfig
 from nvpcodec.options import DEFAULT_EFFORT
+from nvpcodec.orientation import orientations
 from nvpcodec.phase_flow import Part, PhaseFlow, Prediction
 from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.report import Accounts
@@ -40,7 +41,7 @@ from nvpcodec.tuning import Tuning, pop_tuning, push_tuning
 
 #: Gradient steps of a tuning, by effort.
 TUNING_STEPS_OF_EFFORT = (0, 0, 0, 0, 0, 0, 0, 40, 120)
-TUNED = 128
+TUNED, UPRIGHT = 128, 64
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,11 @@ def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT
     DeviceError
         The device does not compute the model's integers exactly.
     """
-    if not isinstance(model.config, PhaseConfig):
-        raise TypeError("a phase coder needs a phase configuration")
+    config = _config(model)
     exact.require_exact_sums(device)
     tuner = Tuner(model, device, exact.find_lowering(model, device), TUNING_STEPS_OF_EFFORT[effort - 1])
     table = BaseTable(model.tensors["base"])
-    return PhaseCoder(tuner.flow(), table, device, search_of(model.config, effort), tuner)
+    return PhaseCoder(tuner.flow(), table, device, search_of(config, effort), tuner)
 
 
 def search_of(config: PhaseConfig, effort: int = DEFAULT_EFFORT) -> Search:
@@ -108,6 +108,7 @@ class Head:
 
     growth: int
     tuned: bool = False
+    upright: bool = False
 
     @classmethod
     def of(cls, first: bytes) -> "Head":
@@ -115,16 +116,17 @@ class Head:
         Raises
         ------
         DamagedFileError
-            There is no byte, or its growth is reserved.
+            There is no byte, or it is reserved.
         """
-        if not first or first[0] % TUNED >= len(GROWTHS):
+        flags, growth = divmod(first[0] if first else 0, UPRIGHT)
+        if not first or growth >= len(GROWTHS) or flags == 1:
             raise DamagedFileError(
                 "the payload of a region does not begin like one; get a good copy of the file"
             )
-        return cls(GROWTHS[first[0] % TUNED], first[0] >= TUNED)
+        return cls(GROWTHS[growth], tuned=flags >= 2, upright=flags == 3)
 
     def __bytes__(self) -> bytes:
-        return bytes([GROWTHS.index(self.growth) + TUNED * self.tuned])
+        return bytes([GROWTHS.index(self.growth) + TUNED * self.tuned + UPRIGHT * self.upright])
 
 
 @dataclass(frozen=True)
@@ -144,19 +146,28 @@ class Tuner:
             The tuning makes sums too large.
         """
         model = self.model if tuning is None else tuning.applied(self.model)
-        if not isinstance(model.config, PhaseConfig):
-            raise TypeError("a phase coder needs a phase configuration")
-        return PhaseFlow(model.config, exact.layers(model, self.device, self.lowering))
+        upright = tuning is not None and tuning.upright
+        return PhaseFlow(_config(model), exact.layers(model, self.device, self.lowering), upright)
 
-    def find(self, planes: Ints) -> Tuning | None:
-        """A tuning that suits planes (P, H, W), if any is worth a search."""
+    def find(self, planes: Ints) -> list[Tuning]:
+        """Tunings that suit planes (P, H, W), if any is worth a search."""
         if not self.steps:
-            return None
+            return []
         from nvpcodec import tuning_search
 
         if not tuning_search.can_be_tuned(planes):
-            return None
-        return tuning_search.find_tuning(self.model, planes, self.device, self.steps)
+            return []
+        transposed = any(o.transposed for o in orientations(_config(self.model).orientations))
+        return [
+            tuning_search.find_tuning(self.model, planes, self.device, self.steps, upright)
+            for upright in ((False, True) if transposed else (False,))
+        ]
+
+
+def _config(model: Model) -> PhaseConfig:
+    if not isinstance(model.config, PhaseConfig):
+        raise TypeError("a phase coder needs a phase configuration")
+    return model.config
 
 
 class PhaseCoder:
@@ -191,13 +202,12 @@ class PhaseCoder:
         """
         listeners = _Listeners(note, costs, asked)
         started = time.perf_counter()
-        tuning = self._tuner.find(planes) if self._tuner else None
-        if tuning is None:
+        tunings = self._tuner.find(planes) if self._tuner else []
+        if not tunings:
             return self._encode([planes], None, listeners)
         seconds = time.perf_counter() - started
-        plain, tuned = self._encode([planes]), self._encode([planes], tuning)
-        chosen = tuning if len(tuned[0]) < len(plain[0]) else None
-        payload, accounts = plain if chosen is None else tuned
+        tried = [(tuning, *self._encode([planes], tuning)) for tuning in (None, *tunings)]
+        chosen, payload, accounts = min(tried, key=lambda coded: len(coded[1]))
         if listeners != _NOBODY:
             payload, accounts = self._encode([planes], chosen, listeners)
         fit = accounts.seconds["fit"] + seconds
@@ -229,7 +239,8 @@ class PhaseCoder:
             stack = Stack()
             run.recorder.play(stack, growth)
             coded = to_bytes(stack)
-        payload = bytes(Head(growth, tuning is not None)) + coded
+        head = Head(growth, tuning is not None, tuning is not None and tuning.upright)
+        payload = bytes(head) + coded
         ledger = stack.ledger
         accounts = Accounts(ledger.content_bits, ledger.initial_bits, 8 * len(coded), 8, run.clock.seconds)
         return payload, accounts
@@ -291,7 +302,7 @@ class PhaseCoder:
         if not head.tuned:
             return self._flow
         tuning = pop_tuning(stack, self._table, self._flow.config.layers(), before, head.growth)
-        return self._tuned(tuning)
+        return self._tuned(replace(tuning, upright=head.upright))
 
     def _record_image(self, run: "_Recording", planes: Ints, later: int) -> None:
         """Record one image's planes (P, H, W); `later` samples are those of the images behind it."""

@@ -28,7 +28,7 @@ from nvpcodec.layout import (
 )
 from nvpcodec.model import PhaseConfig
 from nvpcodec.network import CouplingNetwork, Layer, layers_below
-from nvpcodec.orientation import ORIENTATIONS, REVERSALS
+from nvpcodec.orientation import REVERSALS, orientations
 from nvpcodec.phase_view import Look, View
 from nvpcodec.refinement import Innovations, Refinement
 from nvpcodec.regressors import Regressors, Source
@@ -122,11 +122,15 @@ Coder = Callable[[Prediction], tuple[Tensor, Tensor]]
 
 
 class PhaseFlow:
-    """The walk over one region. Holds the layers, by name; knows no stack."""
+    """The walk over one region. Holds the layers, by name; knows no stack.
 
-    def __init__(self, config: PhaseConfig, layers: Mapping[str, Layer]) -> None:
+    If `upright`, scales are seen in no orientation that is transposed.
+    """
+
+    def __init__(self, config: PhaseConfig, layers: Mapping[str, Layer], upright: bool = False) -> None:
         self.config = config
         self._layers = layers
+        self._orientations = orientations(config.orientations, upright)
 
     def walk(
         self, height: int, width: int, planes: int, coarsest: Tensor, code: Coder, last: int = 0
@@ -137,7 +141,7 @@ class PhaseFlow:
         sizes = scale_sizes(height, width)
         remaining = planes * (height * width - sizes[-1][0] * sizes[-1][1])
         x = coarsest
-        handed: Sequence[Tensor | None] = [None] * self.config.orientations
+        handed: Sequence[Tensor | None] = [None] * len(self._orientations)
         for level in reversed(range(last, len(sizes) - 1)):
             step = _Level(self, level, sizes[level], planes, remaining, code)
             x, handed = step.run(x, handed)
@@ -170,7 +174,7 @@ class PhaseFlow:
                 orientation,
                 None if features is None else orientation.on_grid(F.pixel_shuffle(up(features), 2), grid),
             )
-            for orientation, features in zip(ORIENTATIONS, handed, strict=False)
+            for orientation, features in zip(self._orientations, handed, strict=True)
         ]
 
 

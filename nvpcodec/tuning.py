@@ -25,9 +25,14 @@ STEP_BITS = 1
 
 @dataclass(frozen=True)
 class Tuning:
-    """int32 shifts (out,) of the biases of each layer, by its name, in steps."""
+    """int32 shifts (out,) of the biases of each layer, by its name, in steps.
+
+    If `upright`, the model sees the image in no orientation that is transposed: what a tuning learns of rows
+    need not hold for columns.
+    """
 
     shifts: Mapping[str, Ints]
+    upright: bool = False
 
     def applied(self, model: Model) -> Model:
         """The model with these biases.

@@ -13,6 +13,7 @@ from torch import Tensor
 from nvpcodec.context import all_planes
 from nvpcodec.float_layers import Conv
 from nvpcodec.model import Model, PhaseConfig
+from nvpcodec.orientation import Orientation, orientations
 from nvpcodec.phase_model import PhaseModel
 from nvpcodec.stack import Ints
 from nvpcodec.tables import ACTIVATION_UNIT
@@ -32,10 +33,12 @@ STEP = 2.0**STEP_BITS / ACTIVATION_UNIT
 def can_be_tuned(planes: Ints) -> bool:
     """Whether planes (P, H, W) are large enough."""
     height, width = planes.shape[1:]
-    return bool(height * width >= TUNED_PIXELS and min(height, width) >= CROP_MULTIPLE)
+    return bool(height * width >= TUNED_PIXELS and min(height, width) > CROP_MULTIPLE)
 
 
-def find_tuning(model: Model, planes: Ints, device: torch.device, steps: int) -> Tuning:
+def find_tuning(
+    model: Model, planes: Ints, device: torch.device, steps: int, upright: bool = False
+) -> Tuning:
     """Shifts that make int32 planes (P, H, W) likelier, their own cost taken into account."""
     with torch.inference_mode(False), torch.enable_grad():
         twin = float_twin(model).to(device)
@@ -43,19 +46,21 @@ def find_tuning(model: Model, planes: Ints, device: torch.device, steps: int) ->
         start = {name: bias.detach().clone() for name, bias in biases.items()}
         optimiser = torch.optim.Adam(biases.values(), lr=LEARNING_RATE, betas=(0.9, 0.98))
         coded = torch.from_numpy(planes).float().to(device)
-        turned = isinstance(model.config, PhaseConfig) and model.config.orientations > 1
+        seen = orientations(twin.config.orientations, upright)
         generator = np.random.default_rng(steps)
         for step in range(steps):
             for group in optimiser.param_groups:
                 group["lr"] = LEARNING_RATE * _rate(step, steps)
-            crops = torch.stack([_crop(coded, generator, turned) for _ in range(CROPS)])
+            turned = generator.integers(len(seen), size=CROPS)
+            crops = torch.stack([_crop(coded, generator, seen[i]) for i in turned])
             nats = twin(all_planes(crops))[:, : len(planes)].sum() / crops.numel()
             moved = torch.stack([(biases[name] - start[name]).abs().sum() for name in biases]).sum()
             loss = nats + moved * (STEP_COST * math.log(2) / STEP / planes.size)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    return Tuning({name: _in_steps(bias.detach() - start[name]) for name, bias in biases.items()})
+    shifts = {name: _in_steps(bias.detach() - start[name]) for name, bias in biases.items()}
+    return Tuning(shifts, upright)
 
 
 def float_twin(model: Model) -> PhaseModel:
@@ -82,15 +87,17 @@ def _rate(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + float(np.cos(np.pi * step / steps)))
 
 
-def _crop(planes: Tensor, generator: np.random.Generator, turned: bool) -> Tensor:
-    """A random part (P, h, w) of planes (P, H, W), whose top and left are even."""
-    height, width = planes.shape[1:]
-    side = min(CROP, min(height, width) // CROP_MULTIPLE * CROP_MULTIPLE)
-    top, left = (2 * int(generator.integers((n - side) // 2 + 1)) for n in (height, width))
-    crop = planes[:, top : top + side, left : left + side]
-    symmetry = int(generator.integers(8)) if turned else 0
-    crop = crop.flip([axis for axis in (1, 2) if symmetry & axis])
-    return crop.transpose(1, 2) if symmetry & 4 else crop
+def _crop(planes: Tensor, generator: np.random.Generator, orientation: Orientation) -> Tensor:
+    """A random part (P, h, w) of planes (P, H, W), turned as scales are: rows and columns that are even in
+    the image are even in the part.
+    """
+    planes = planes.transpose(1, 2) if orientation.transposed else planes
+    side = min(CROP, (min(planes.shape[1:]) - 1) // CROP_MULTIPLE * CROP_MULTIPLE)
+    for axis, is_reversed in ((1, orientation.down), (2, orientation.across)):
+        places = (planes.shape[axis] - side - is_reversed) // 2 + 1
+        planes = planes.narrow(axis, 2 * int(generator.integers(places)) + is_reversed, side)
+        planes = planes.flip(axis) if is_reversed else planes
+    return planes
 
 
 def _in_steps(moved: Tensor) -> Ints:

@@ -230,7 +230,7 @@ def decode_phases(model: Model, reader: Reader, sizes: Sequence[Size], planes: i
             values[plane] = low + np.array(numbers).reshape(scales[-1])
         own = planes * height * width - values[:planes].size
         flow = PhaseFlow(model, stack, GROWTHS[growth], planes, own + behind)
-        features: list[Array | None] = [None] * model.orientations
+        features: dict[int, Array | None] = dict.fromkeys(range(model.orientations))
         for scale in reversed(range(len(scales) - 1)):
             values = flow.decode_scale(scale, scales[scale], values, features)
         images.append(values[:planes])

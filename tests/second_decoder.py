@@ -989,7 +989,7 @@ def phase_size(p: int, scale: Size) -> Size:
 def decode_phase(model: Model, reader: Reader, height: int, width: int, planes: int) -> Array:
     """The planes (planes, h, w) of a region."""
     growth = reader.u8()
-    require(growth % 128 < len(GROWTHS), "a reserved growth")
+    require(growth % 64 < len(GROWTHS) and growth // 64 != 1, "a reserved growth")
     stack = Stack(reader.rest())
     sizes = [(height, width)]
     while sizes[-1][0] * sizes[-1][1] > 16:
@@ -997,12 +997,13 @@ def decode_phase(model: Model, reader: Reader, height: int, width: int, planes: 
     values = np.zeros((3, *sizes[-1]), np.int64)
     coded = planes * (height * width - values[0].size)
     if growth >= 128:
-        model = pop_tuned(model, stack, GROWTHS[growth % 128], coded)
+        model = pop_tuned(model, stack, GROWTHS[growth % 64], coded)
     for plane, (low, high) in zip(range(planes), LEGAL):
         numbers = stack.pop_list(values[plane].size, high - low + 1)
         values[plane] = low + np.array(numbers).reshape(sizes[-1])
-    flow = PhaseFlow(model, stack, GROWTHS[growth % 128], planes, coded)
-    features: list[Array | None] = [None] * model.orientations
+    seen = [o for o in range(model.orientations) if growth < 192 or not ORIENTATIONS[o].transposed]
+    flow = PhaseFlow(model, stack, GROWTHS[growth % 64], planes, coded)
+    features: dict[int, Array | None] = dict.fromkeys(seen)
     for scale in reversed(range(len(sizes) - 1)):
         values = flow.decode_scale(scale, sizes[scale], values, features)
     stack.check_empty()
@@ -1143,11 +1144,13 @@ class PhaseFlow:
     planes: int
     left: int
 
-    def decode_scale(self, scale: int, size: Size, coarser: Array, features: list[Array | None]) -> Array:
+    def decode_scale(
+        self, scale: int, size: Size, coarser: Array, features: dict[int, Array | None]
+    ) -> Array:
         """The scale (3, h, w) of which `coarser` is phase 0; `features` of each orientation are replaced."""
         level = f"level{min(scale, self.model.config['levels'] - 1)}"
         grid = coarser.shape[1:]
-        for o, coarse in enumerate(features):
+        for o, coarse in features.items():
             if coarse is not None:
                 features[o] = ORIENTATIONS[o].on_grid(self.taken_up(level, coarse), grid)
         phases = {0: coarser}
@@ -1170,25 +1173,25 @@ class PhaseFlow:
         c: int,
         size: Size,
         known: dict[int, Array],
-        features: list[Array | None],
+        features: dict[int, Array | None],
         innovations: Innovations,
     ) -> dict[int, Array]:
         """The phases of coupling c, each (3, h, w) on the grid with its fillings."""
         name = f"{level}.coupling{c}"
-        views = [View(ORIENTATIONS[o], known, c) for o in range(len(features))]
-        for o, view in enumerate(views):
+        views = {o: View(ORIENTATIONS[o], known, c) for o in features}
+        for o, view in views.items():
             stem = self.model.layer(name + ".stem", view.context(), features[o])
             features[o] = self.model.blocks(name, self.model.config["blocks"][c], stem)
         phases = {p: known[0].copy() for p in DECODED[c]}
         left_over = {p: np.zeros_like(known[0]) for p in DECODED[c]}
         for plane in range(self.planes):
             outputs = dict.fromkeys(DECODED[c], np.zeros((2, *known[0].shape[1:]), np.int64))
-            hidden = []
-            for view, of_view in zip(views, features):
+            hidden = {}
+            for o, view in views.items():
                 residuals = view.residuals(phases, plane)
-                inputs = (of_view, np.stack(residuals)) if plane else (of_view,)
-                hidden.append(self.model.hidden(f"{name}.head{plane}", *inputs))
-                said = view.back(self.model.layer(f"{name}.head{plane}_out", hidden[-1]))
+                inputs = (features[o], np.stack(residuals)) if plane else (features[o],)
+                hidden[o] = self.model.hidden(f"{name}.head{plane}", *inputs)
+                said = view.back(self.model.layer(f"{name}.head{plane}_out", hidden[o]))
                 outputs = {p: outputs[p] + said[p] for p in DECODED[c]}
             for p, n in views[0].around.items():
                 rows, columns = phase_size(p, size)
@@ -1289,7 +1292,8 @@ class Refinement:
     def outputs(self, number: int, shape: Sequence[int], innovations: Innovations) -> Array:
         """Move and log-scale (2, ...) of a pass over a phase of that shape."""
         said = [self.outputs_in(o, number, shape, innovations) for o in self.hidden]
-        return (np.sum(said, axis=0) + len(said) // 2) // len(said)
+        mean: Array = (np.sum(said, axis=0) + len(said) // 2) // len(said)
+        return mean
 
     def outputs_in(
         self, orientation: int, number: int, shape: Sequence[int], innovations: Innovations

@@ -250,7 +250,7 @@ def test_refined_regions(height: int, width: int, kind: Kind, orientations: tupl
     assert np.array_equal(decoded(data, model), samples)
 
 
-def tuned_part(samples: Samples, kind: Kind, model: Model, most: int) -> RegionPart:
+def tuned_part(samples: Samples, kind: Kind, model: Model, most: int, upright: bool = False) -> RegionPart:
     """A region coded with random shifts."""
     generator = np.random.default_rng(most)
     shifts = {
@@ -259,7 +259,7 @@ def tuned_part(samples: Samples, kind: Kind, model: Model, most: int) -> RegionP
     }
     coder = phase_coder(model, torch.device("cpu"))
     planes = colour.to_planes(samples)
-    return RegionPart(container.MODE_FLOW, coder._encode([planes], Tuning(shifts))[0])
+    return RegionPart(container.MODE_FLOW, coder._encode([planes], Tuning(shifts, upright))[0])
 
 
 @pytest.mark.parametrize("refinement_width", [0, 7])
@@ -270,6 +270,18 @@ def test_tuned_regions(height: int, width: int, kind: Kind, refinement_width: in
     part = tuned_part(samples, kind, model, 2)
     for mode in (container.MODE_FLOW, container.MODE_FLOW_TOP_FIRST):
         data = file_of(samples, kind, 8, (in_mode(mode, part, kind),), width, model)
+        assert np.array_equal(decoded(data, model), samples)
+
+
+@pytest.mark.parametrize("orientations", [(4, 1), (8, 1), (8, 4)])
+@pytest.mark.parametrize(("height", "width", "kind"), [(33, 34, Kind.RGB), (40, 29, Kind.GREY)])
+def test_upright_regions(height: int, width: int, kind: Kind, orientations: tuple[int, int]) -> None:
+    samples = scene(height, height, width, kind.channels)
+    model = phase_model(orientations[0], 7, orientations[1])
+    parts = [tuned_part(samples, kind, model, 2, upright) for upright in (False, True)]
+    assert parts[0].payload != parts[1].payload
+    for mode in (container.MODE_FLOW, container.MODE_FLOW_TOP_FIRST):
+        data = file_of(samples, kind, 8, (in_mode(mode, parts[1], kind),), width, model)
         assert np.array_equal(decoded(data, model), samples)
 
 

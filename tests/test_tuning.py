@@ -12,12 +12,13 @@ import torch
 from nvpcodec.distribution import BaseTable
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.model import Model
-from nvpcodec.phase_coder import TUNED, Head, PhaseCoder, phase_coder
+from nvpcodec.orientation import ORIENTATIONS, Orientation
+from nvpcodec.phase_coder import TUNED, UPRIGHT, Head, PhaseCoder, phase_coder
 from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack
 from nvpcodec.tuning import SHIFT_MAX, SHIFT_MIN, STEP_BITS, Tuning, pop_tuning, push_tuning
-from nvpcodec.tuning_search import TUNED_PIXELS, can_be_tuned, find_tuning, float_twin
+from nvpcodec.tuning_search import TUNED_PIXELS, _crop, can_be_tuned, find_tuning, float_twin
 from tests.models import CONFIG, REFINED, small_model
 from tests.test_phase_coder import waves
 
@@ -117,12 +118,45 @@ def test_small_images_are_not_tuned() -> None:
 
 
 def test_a_tuning_that_does_not_pay_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def useless(model: Model, planes: Ints, device: torch.device, steps: int) -> Tuning:
+    def useless(model: Model, planes: Ints, device: torch.device, steps: int, upright: bool) -> Tuning:
         return random_tuning(3, most=100)
 
     monkeypatch.setattr("nvpcodec.tuning_search.find_tuning", useless)
     planes = waves(3, 200, 180)
     assert coder(8).encode(planes)[0][0] < TUNED
+
+
+@pytest.mark.parametrize("useless", [False, True])
+def test_the_smaller_of_two_tunings_is_kept(monkeypatch: pytest.MonkeyPatch, useless: bool) -> None:
+    """Of a model that turns images, one for all orientations and one for those that are not transposed."""
+
+    def find(model: Model, planes: Ints, device: torch.device, steps: int, upright: bool) -> Tuning:
+        if upright == useless:
+            return replace(random_tuning(3, most=100), upright=upright)
+        return find_tuning(model, planes, device, steps, upright)
+
+    monkeypatch.setattr("nvpcodec.tuning_search.find_tuning", find)
+    several = phase_coder(small_model(replace(REFINED, orientations=4)), CPU, 8)
+    planes = waves(3, 200, 180)
+    payload, _ = several.encode(planes)
+    assert Head.of(payload) == replace(Head.of(payload), tuned=True, upright=not useless)
+    assert np.array_equal(several.decode(payload, 3, 200, 180), planes)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_crops_are_turned_as_scales_are(orientation: Orientation) -> None:
+    """Phase 0 stays phase 0, and the others become what the orientation says."""
+    rows, columns = np.mgrid[:50, :36]
+    phase = torch.from_numpy(2 * (rows % 2) + columns % 2)
+    planes = torch.stack([phase, torch.from_numpy(rows), torch.from_numpy(columns)]).float()
+    for seed in range(5):
+        phases, down, across = _crop(planes, np.random.default_rng(seed), orientation)
+        assert phases.shape == (32, 32)
+        for p in range(4):
+            assert (phases[p // 2 :: 2, p % 2 :: 2] == orientation.phase(p)).all()
+        step = torch.stack([down, across])[:, 1, 1] - torch.stack([down, across])[:, 0, 0]
+        expected = [-1 if orientation.down else 1, -1 if orientation.across else 1]
+        assert step.tolist() == (expected[::-1] if orientation.transposed else expected)
 
 
 def test_a_search_changes_no_weights() -> None:
@@ -135,9 +169,10 @@ def test_a_search_changes_no_weights() -> None:
 
 def test_heads() -> None:
     for growth in GROWTHS:
-        for tuned in (False, True):
-            assert Head.of(bytes(Head(growth, tuned))) == Head(growth, tuned)
-    for first in (b"", bytes([len(GROWTHS)]), bytes([TUNED + len(GROWTHS)])):
+        for flags in ((False, False), (True, False), (True, True)):
+            assert Head.of(bytes(Head(growth, *flags))) == Head(growth, *flags)
+    reserved = (len(GROWTHS), UPRIGHT, TUNED + len(GROWTHS), TUNED + UPRIGHT + len(GROWTHS), 255)
+    for first in (b"", *(bytes([byte]) for byte in reserved)):
         with pytest.raises(DamagedFileError):
             Head.of(first)
 
