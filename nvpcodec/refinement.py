@@ -108,11 +108,13 @@ class Refinement:
         """`first` (B, rows, columns), then innovations of phases and planes at offsets, as channels of
         (n * B, channels, rows, columns).
         """
-        turned = []
+        channels: list[Tensor] = []
         for orientation in self.orientations:
-            channels = list(first)
+            channels += first
             for phase, plane, offsets in seen:
                 places = orientation.reversed_offsets(offsets, self.phase, phase)
                 channels += self.innovations.around(phase, plane, lattice, places)
-            turned.append(torch.stack(channels, 1))
-        return torch.cat(turned)
+        # One copy: with one image or one orientation the rest is a view.
+        stacked = torch.stack(channels, 1)
+        each = stacked.view(len(stacked), len(self.orientations), -1, *stacked.shape[2:])
+        return each.transpose(0, 1).flatten(0, 1)

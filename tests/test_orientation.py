@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nvpcodec.layout import DIAGONAL, PASSES, PHASES, RIGHT, known_around, seen_before
-from nvpcodec.orientation import ORIENTATIONS, REVERSALS, Orientation
+from nvpcodec.model import UNTRANSPOSED
+from nvpcodec.orientation import ORIENTATIONS, REVERSALS, Orientation, orientations
 
 
 def phases_of(image: Tensor) -> list[Tensor]:
@@ -23,6 +24,7 @@ def turned_image(image: Tensor, orientation: Orientation) -> Tensor:
 
 
 def test_there_are_eight() -> None:
+    assert {n: len(orientations(n, upright=True)) for n in (1, 2, 4, 8)} == UNTRANSPOSED
     assert len(set(ORIENTATIONS)) == 8
     assert ORIENTATIONS[0] == Orientation()
 

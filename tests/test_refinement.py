@@ -138,9 +138,7 @@ def test_all_passes_at_once_are_the_passes_one_by_one(phase: int, plane: int, or
 
 @pytest.mark.parametrize("phase", [DIAGONAL, RIGHT, BELOW])
 def test_a_reversed_scale_is_refined_alike(phase: int) -> None:
-    """In two orientations, a half turn makes one of the other, for phases whose place in a block it keeps:
-    those of a grid with one pixel more than blocks.
-    """
+    """A half turn of all that is seen, around a pixel of the phase, makes one orientation the other."""
     grid, plane = (7, 9), 1
     upright = refinement(phase, plane, grid, 5, 2)
     turned = Innovations(torch.zeros(1, 3, *grid))
