@@ -1,5 +1,6 @@
 """Integer arithmetic that floats can hold: accumulator bounds, and costs in whole parts of a bit."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ COST_UNIT = 256
 
 
 def accumulator_bounds(
-    weights: list[NDArray[np.int8]], bias: NDArray[np.int32], input_magnitude: int
+    weights: Sequence[NDArray[Any]], bias: NDArray[Any], input_magnitude: int
 ) -> NDArray[np.int64]:
     """Largest magnitude that any partial sum of a layer can reach, per output channel.
 

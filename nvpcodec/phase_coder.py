@@ -1,7 +1,7 @@
 """Regions through the phase flow: the walk, the fits and the symbols, on one stack.
 
 Payload: one byte, the place of the chunks' growth in `recorder.GROWTHS`, with the highest bit set if a tuning
-comes first on the stack, and the next one if that is upright; then the stack.
+comes first on the stack, the next one if that is upright, and the third if it has gains; then the stack.
 """
 
 import math
@@ -41,7 +41,7 @@ from nvpcodec.tuning import Tuning, pop_tuning, push_tuning
 
 #: Gradient steps of a tuning, by effort.
 TUNING_STEPS_OF_EFFORT = (0, 0, 0, 0, 0, 0, 0, 40, 120)
-TUNED, UPRIGHT = 128, 64
+TUNED, UPRIGHT, GAINED = 128, 64, 32
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ class Head:
     growth: int
     tuned: bool = False
     upright: bool = False
+    gained: bool = False
 
     @classmethod
     def of(cls, first: bytes) -> "Head":
@@ -118,15 +119,23 @@ class Head:
         DamagedFileError
             There is no byte, or it is reserved.
         """
-        flags, growth = divmod(first[0] if first else 0, UPRIGHT)
-        if not first or growth >= len(GROWTHS) or flags == 1:
+        flags, growth = divmod(first[0] if first else 0, GAINED)
+        tuned, upright, gained = (bool(flags * GAINED & flag) for flag in (TUNED, UPRIGHT, GAINED))
+        if not first or growth >= len(GROWTHS) or (flags and not tuned):
             raise DamagedFileError(
                 "the payload of a region does not begin like one; get a good copy of the file"
             )
-        return cls(GROWTHS[growth], tuned=flags >= 2, upright=flags == 3)
+        return cls(GROWTHS[growth], tuned, upright, gained)
 
     def __bytes__(self) -> bytes:
-        return bytes([GROWTHS.index(self.growth) + TUNED * self.tuned + UPRIGHT * self.upright])
+        flags = TUNED * self.tuned | UPRIGHT * self.upright | GAINED * self.gained
+        return bytes([GROWTHS.index(self.growth) | flags])
+
+    @classmethod
+    def with_tuning(cls, growth: int, tuning: Tuning | None) -> "Head":
+        if tuning is None:
+            return cls(growth)
+        return cls(growth, tuned=True, upright=tuning.upright, gained=bool(tuning.gains))
 
 
 @dataclass(frozen=True)
@@ -239,8 +248,7 @@ class PhaseCoder:
             stack = Stack()
             run.recorder.play(stack, growth)
             coded = to_bytes(stack)
-        head = Head(growth, tuning is not None, tuning is not None and tuning.upright)
-        payload = bytes(head) + coded
+        payload = bytes(Head.with_tuning(growth, tuning)) + coded
         ledger = stack.ledger
         accounts = Accounts(ledger.content_bits, ledger.initial_bits, 8 * len(coded), 8, run.clock.seconds)
         return payload, accounts
@@ -301,7 +309,8 @@ class PhaseCoder:
         """The flow that a payload was coded with; what it says of that is the first on the stack."""
         if not head.tuned:
             return self._flow
-        tuning = pop_tuning(stack, self._table, self._flow.config.layers(), before, head.growth)
+        layers = self._flow.config.layers()
+        tuning = pop_tuning(stack, self._table, layers, before, head.growth, head.gained)
         return self._tuned(replace(tuning, upright=head.upright))
 
     def _record_image(self, run: "_Recording", planes: Ints, later: int) -> None:

@@ -989,20 +989,21 @@ def phase_size(p: int, scale: Size) -> Size:
 def decode_phase(model: Model, reader: Reader, height: int, width: int, planes: int) -> Array:
     """The planes (planes, h, w) of a region."""
     growth = reader.u8()
-    require(growth % 64 < len(GROWTHS) and growth // 64 != 1, "a reserved growth")
+    tuned, growth = divmod(growth, 32)
+    require(growth < len(GROWTHS) and tuned in (0, 4, 5, 6, 7), "a reserved growth")
     stack = Stack(reader.rest())
     sizes = [(height, width)]
     while sizes[-1][0] * sizes[-1][1] > 16:
         sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
     values = np.zeros((3, *sizes[-1]), np.int64)
     coded = planes * (height * width - values[0].size)
-    if growth >= 128:
-        model = pop_tuned(model, stack, GROWTHS[growth % 64], coded)
+    if tuned:
+        model = pop_tuned(model, stack, GROWTHS[growth], coded, tuned % 2 == 1)
     for plane, (low, high) in zip(range(planes), LEGAL):
         numbers = stack.pop_list(values[plane].size, high - low + 1)
         values[plane] = low + np.array(numbers).reshape(sizes[-1])
-    seen = [o for o in range(model.orientations) if growth < 192 or not ORIENTATIONS[o].transposed]
-    flow = PhaseFlow(model, stack, GROWTHS[growth % 64], planes, coded)
+    seen = [o for o in range(model.orientations) if tuned < 6 or not ORIENTATIONS[o].transposed]
+    flow = PhaseFlow(model, stack, GROWTHS[growth], planes, coded)
     features: dict[int, Array | None] = dict.fromkeys(seen)
     for scale in reversed(range(len(sizes) - 1)):
         values = flow.decode_scale(scale, sizes[scale], values, features)
@@ -1010,19 +1011,31 @@ def decode_phase(model: Model, reader: Reader, height: int, width: int, planes: 
     return values[:planes]
 
 
-def pop_tuned(model: Model, stack: Stack, growth: int, before: int) -> Model:
-    """The model with the biases that a tuning shifts."""
+def pop_tuned(model: Model, stack: Stack, growth: int, before: int, gained: bool) -> Model:
+    """The model with the biases that a tuning shifts, and the weights that it scales."""
     tensors = dict(model.tensors)
-    for level in range(model.config["levels"]):
-        prefix = f"level{level}."
-        names = sorted(name for name in phase_layers(model.config) if name.startswith(prefix))
-        zeros = np.zeros(sum(len(tensors[name + ".bias"]) for name in names), np.int64)
-        e = stack.pop(SCALE_INDICES)
-        shifts = pop_array(stack, tensors["base"], growth, before, zeros, zeros + e, -128, 127)
-        for name in names:
-            bias = tensors[name + ".bias"]
-            own, shifts = shifts[: len(bias)], shifts[len(bias) :]
-            tensors[name + ".bias"] = bias + own * 2 ** (tensors[name + ".shift"] + 1)
+    parts: dict[str, list[str]] = {}
+    for name in sorted(phase_layers(model.config)):
+        parts.setdefault(".".join(name.split(".")[: 2 if gained else 1]), []).append(name)
+
+    def pop(low: int, high: int) -> dict[str, Array]:
+        popped = {}
+        for names in parts.values():
+            counts = [len(tensors[name + ".bias"]) for name in names]
+            zeros = np.zeros(sum(counts), np.int64)
+            e = stack.pop(SCALE_INDICES)
+            numbers = pop_array(stack, tensors["base"], growth, before, zeros, zeros + e, low, high)
+            for name, count in zip(names, counts):
+                popped[name], numbers = numbers[:count], numbers[count:]
+        return popped
+
+    for name, shifts in pop(-128, 127).items():
+        tensors[name + ".bias"] = tensors[name + ".bias"] + shifts * 2 ** (tensors[name + ".shift"] + 1)
+    for name, gains in (pop(-32, 31) if gained else {}).items():
+        for i in range(len(phase_layers(model.config)[name][0])):
+            weight = tensors[f"{name}.weight{i}"]
+            factor = 32 + gains.reshape(-1, 1, 1, 1)
+            tensors[f"{name}.weight{i}"] = clip((weight * factor + 16) >> 5, -127, 127)
     for name, (inputs, _) in phase_layers(model.config).items():
         check_layer(tensors, name, len(inputs))
     return Model(model.config, tensors)

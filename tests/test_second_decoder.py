@@ -28,6 +28,7 @@ from nvpcodec.options import DEFAULT_EFFORT, Options
 from nvpcodec.phase_coder import phase_coder
 from nvpcodec.pixels import Image, Kind
 from nvpcodec.pixels import Samples as AnySamples
+from nvpcodec.stack import Ints
 from nvpcodec.train.base_table import base_table, logistic
 from nvpcodec.tuning import Tuning
 from tests import helpers, second_decoder
@@ -250,24 +251,31 @@ def test_refined_regions(height: int, width: int, kind: Kind, orientations: tupl
     assert np.array_equal(decoded(data, model), samples)
 
 
-def tuned_part(samples: Samples, kind: Kind, model: Model, most: int, upright: bool = False) -> RegionPart:
-    """A region coded with random shifts."""
-    generator = np.random.default_rng(most)
-    shifts = {
-        spec.name: generator.integers(-most, most + 1, spec.outputs).astype(np.int32)
-        for spec in model.config.layers()
-    }
+def tuned_part(
+    samples: Samples, kind: Kind, model: Model, gained: bool = False, upright: bool = False
+) -> RegionPart:
+    """A region coded with random shifts and, if asked, gains."""
+    generator = np.random.default_rng(2)
+
+    def steps(most: int) -> dict[str, Ints]:
+        layers = model.config.layers()
+        return {
+            spec.name: generator.integers(-most, most + 1, spec.outputs).astype(np.int32) for spec in layers
+        }
+
+    tuning = Tuning(steps(2), steps(31) if gained else {}, upright)
     coder = phase_coder(model, torch.device("cpu"))
     planes = colour.to_planes(samples)
-    return RegionPart(container.MODE_FLOW, coder._encode([planes], Tuning(shifts, upright))[0])
+    return RegionPart(container.MODE_FLOW, coder._encode([planes], tuning)[0])
 
 
+@pytest.mark.parametrize("gained", [False, True])
 @pytest.mark.parametrize("refinement_width", [0, 7])
 @pytest.mark.parametrize(("height", "width", "kind"), [(33, 34, Kind.RGB), (40, 29, Kind.GREY)])
-def test_tuned_regions(height: int, width: int, kind: Kind, refinement_width: int) -> None:
+def test_tuned_regions(height: int, width: int, kind: Kind, refinement_width: int, gained: bool) -> None:
     samples = scene(height, height, width, kind.channels)
     model = phase_model(1, refinement_width)
-    part = tuned_part(samples, kind, model, 2)
+    part = tuned_part(samples, kind, model, gained)
     for mode in (container.MODE_FLOW, container.MODE_FLOW_TOP_FIRST):
         data = file_of(samples, kind, 8, (in_mode(mode, part, kind),), width, model)
         assert np.array_equal(decoded(data, model), samples)
@@ -278,7 +286,7 @@ def test_tuned_regions(height: int, width: int, kind: Kind, refinement_width: in
 def test_upright_regions(height: int, width: int, kind: Kind, orientations: tuple[int, int]) -> None:
     samples = scene(height, height, width, kind.channels)
     model = phase_model(orientations[0], 7, orientations[1])
-    parts = [tuned_part(samples, kind, model, 2, upright) for upright in (False, True)]
+    parts = [tuned_part(samples, kind, model, True, upright) for upright in (False, True)]
     assert parts[0].payload != parts[1].payload
     for mode in (container.MODE_FLOW, container.MODE_FLOW_TOP_FIRST):
         data = file_of(samples, kind, 8, (in_mode(mode, parts[1], kind),), width, model)

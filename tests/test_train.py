@@ -16,13 +16,12 @@ from nvpcodec.colour import to_planes
 from nvpcodec.errors import InputError
 from nvpcodec.model import Model, PhaseConfig, load
 from nvpcodec.phase_model import PhaseModel
+from nvpcodec.train.cameras import grain, halve_chroma
 from nvpcodec.train.config import CONFIGS, read_config
 from nvpcodec.train.data import (
     Augmentation,
     batches,
     crop,
-    grain,
-    halve_chroma,
     is_validation,
     load_rgb,
     rgb_to_planes,

@@ -11,14 +11,31 @@ import torch
 
 from nvpcodec.distribution import BaseTable
 from nvpcodec.errors import DamagedFileError
+from nvpcodec.fixedpoint import FLOAT32_EXACT
 from nvpcodec.model import Model
 from nvpcodec.orientation import ORIENTATIONS, Orientation
-from nvpcodec.phase_coder import TUNED, UPRIGHT, Head, PhaseCoder, phase_coder
+from nvpcodec.phase_coder import TUNED, Head, PhaseCoder, phase_coder
 from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack
-from nvpcodec.tuning import SHIFT_MAX, SHIFT_MIN, STEP_BITS, Tuning, pop_tuning, push_tuning
-from nvpcodec.tuning_search import TUNED_PIXELS, _crop, can_be_tuned, find_tuning, float_twin
+from nvpcodec.tuning import (
+    GAIN_UNIT,
+    GAINS,
+    SHIFT_MAX,
+    SHIFT_MIN,
+    STEP_BITS,
+    Tuning,
+    pop_tuning,
+    push_tuning,
+)
+from nvpcodec.tuning_search import (
+    TUNED_PIXELS,
+    _crop,
+    can_be_tuned,
+    find_tuning,
+    float_twin,
+    within_bounds,
+)
 from tests.models import CONFIG, REFINED, small_model
 from tests.test_phase_coder import waves
 
@@ -26,26 +43,37 @@ CPU = torch.device("cpu")
 TABLE = BaseTable(small_model().tensors["base"])
 
 
-def random_tuning(seed: int, most: int = 3) -> Tuning:
+def random_steps(seed: int, most: int, lowest: int | None = None) -> dict[str, Ints]:
     generator = np.random.default_rng(seed)
-    return Tuning(
-        {
-            spec.name: generator.integers(-most, most + 1, spec.outputs).astype(np.int32)
-            for spec in REFINED.layers()
-        }
-    )
+    low = -most if lowest is None else lowest
+    return {
+        spec.name: generator.integers(low, most + 1, spec.outputs).astype(np.int32)
+        for spec in REFINED.layers()
+    }
 
 
-@pytest.mark.parametrize("most", [0, 3, SHIFT_MAX])
-def test_shifts_come_back(most: int) -> None:
-    tuning = random_tuning(1, most)
+def random_tuning(seed: int, most: int = 3) -> Tuning:
+    return Tuning(random_steps(seed, most))
+
+
+def passed_on(tuning: Tuning) -> Tuning:
+    """Through a stack."""
     recorder, stack = Recorder(TABLE.costs), Stack()
     push_tuning(recorder, TABLE, tuning, 1000)
     recorder.play(stack, 64)
-    found = pop_tuning(stack, TABLE, REFINED.layers(), 1000, 64)
+    found = pop_tuning(stack, TABLE, REFINED.layers(), 1000, 64, is_gained=bool(tuning.gains))
     stack.require_empty()
-    assert found.shifts.keys() == tuning.shifts.keys()
-    assert all(np.array_equal(found.shifts[name], shifts) for name, shifts in tuning.shifts.items())
+    return found
+
+
+@pytest.mark.parametrize("most", [0, 3, SHIFT_MAX])
+@pytest.mark.parametrize("gained", [False, True])
+def test_tunings_come_back(most: int, gained: bool) -> None:
+    tuning = Tuning(random_steps(1, most), random_steps(2, min(most, GAINS[1]), GAINS[0]) if gained else {})
+    found = passed_on(tuning)
+    for ours, theirs in ((found.shifts, tuning.shifts), (found.gains, tuning.gains)):
+        assert ours.keys() == theirs.keys()
+        assert all(np.array_equal(ours[name], steps) for name, steps in theirs.items())
 
 
 def test_a_shift_moves_what_a_layer_says_by_so_many_steps() -> None:
@@ -56,6 +84,38 @@ def test_a_shift_moves_what_a_layer_says_by_so_many_steps() -> None:
         units = 1 << (model.tensors[f"{spec.name}.shift"].astype(int) + STEP_BITS)
         assert np.array_equal(moved, random_tuning(2).shifts[spec.name] * units)
     assert tuned.model_id != model.model_id
+
+
+def test_a_gain_scales_the_weights_of_a_channel() -> None:
+    """To the nearest integer, but not beyond 127; -32 leaves nothing."""
+    model = small_model(REFINED)
+    gains = random_steps(3, GAINS[1], GAINS[0])
+    tuned = Tuning(random_steps(2, 0), gains).applied(model)
+    for spec in REFINED.layers():
+        for i in range(len(spec.inputs)):
+            before, after = (m.tensors[f"{spec.name}.weight{i}"].astype(float) for m in (model, tuned))
+            factor = 1 + gains[spec.name][:, None, None, None] / GAIN_UNIT
+            assert (np.abs(after - (before * factor).clip(-127, 127)) <= 0.5).all()
+            assert not after[gains[spec.name] == GAINS[0]].any()
+
+
+def test_what_is_found_is_kept_within_bounds() -> None:
+    model = small_model(REFINED)
+    specs = list(REFINED.layers())
+    heavy = {f"{specs[0].name}.weight{i}": 64 for i in range(len(specs[0].inputs))}
+    bounded = 64 * 512 * sum(channels * k * k for channels, k in specs[0].inputs)
+    most_bias = np.full(specs[0].outputs, FLOAT32_EXACT - 1 - bounded, np.int32)
+    tensors = {n: np.full_like(t, heavy[n]) if n in heavy else t for n, t in model.tensors.items()}
+    tight = replace(model, tensors={**tensors, f"{specs[0].name}.bias": most_bias})
+    asked = Tuning(random_steps(4, 3), random_steps(5, 9, 1))
+    with pytest.raises(DamagedFileError, match="tuning"):
+        asked.applied(tight)
+    kept = within_bounds(asked, tight)
+    kept.applied(tight)
+    assert not (kept.gains[specs[0].name] > asked.gains[specs[0].name] // 2).any()
+    for spec in specs[1:]:
+        assert np.array_equal(kept.gains[spec.name], asked.gains[spec.name])
+        assert np.array_equal(kept.shifts[spec.name], asked.shifts[spec.name])
 
 
 def test_shifts_that_are_too_large_are_refused() -> None:
@@ -164,15 +224,16 @@ def test_a_search_changes_no_weights() -> None:
     before = model.model_id
     tuning = find_tuning(model, waves(3, 200, 180), CPU, 8)
     assert small_model(CONFIG).model_id == before
-    assert any(shifts.any() for shifts in tuning.shifts.values())
+    for steps in (tuning.shifts, tuning.gains):
+        assert any(of_layer.any() for of_layer in steps.values())
 
 
 def test_heads() -> None:
     for growth in GROWTHS:
-        for flags in ((False, False), (True, False), (True, True)):
+        for flags in ((), (True,), (True, True), (True, False, True), (True, True, True)):
             assert Head.of(bytes(Head(growth, *flags))) == Head(growth, *flags)
-    reserved = (len(GROWTHS), UPRIGHT, TUNED + len(GROWTHS), TUNED + UPRIGHT + len(GROWTHS), 255)
-    for first in (b"", *(bytes([byte]) for byte in reserved)):
+    legal = {flags + growth for flags in (0, 128, 160, 192, 224) for growth in range(len(GROWTHS))}
+    for first in (b"", *(bytes([byte]) for byte in set(range(256)) - legal)):
         with pytest.raises(DamagedFileError):
             Head.of(first)
 
