@@ -16,12 +16,13 @@ from nvpcodec.colour import to_planes
 from nvpcodec.errors import InputError
 from nvpcodec.model import Model, PhaseConfig, load
 from nvpcodec.phase_model import PhaseModel
-from nvpcodec.train.cameras import grain, halve_chroma, lined, misregistered, mosaicked
 from nvpcodec.train.config import CONFIGS, read_config
 from nvpcodec.train.data import (
     Augmentation,
     batches,
     crop,
+    grain,
+    halve_chroma,
     is_validation,
     load_rgb,
     rgb_to_planes,
@@ -221,58 +222,6 @@ def test_grain_is_noise_of_a_strength_in_its_range() -> None:
     assert (likeness.max(0) > 0.4).all(), "some is not"
 
 
-def test_colours_that_are_misregistered_lie_beside_green() -> None:
-    ramp = torch.arange(32.0).expand(3, 32, 32)
-    rgb = 3 * ramp + 2 * ramp.mT
-    for seed in range(10):
-        red, green, blue = (misregistered(rgb, np.random.default_rng(seed)) - rgb)[:, 4:-4, 4:-4]
-        assert not green.any()
-        for moved in (red, blue):
-            assert torch.allclose(moved, moved[0, 0], atol=1e-3), "a ramp moves by the same everywhere"
-            assert 0 < moved[0, 0].abs() <= 0.7 * 5 + 1e-3
-
-
-def test_a_mosaic_keeps_what_is_smooth_and_a_quarter_of_red() -> None:
-    """Ramps come back but for the noise; of a random picture only what the sensor sees."""
-    ramp = torch.arange(32.0).expand(32, 32)
-    rgb = torch.stack([100 + 2 * ramp, 90 + ramp.T, 150 - ramp - ramp.T])
-    random = 255 * torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(1))
-    kept = []
-    for seed in range(20):
-        error = (mosaicked(rgb, np.random.default_rng(seed)) - rgb)[:, 2:-2, 2:-2]
-        assert error.mean((1, 2)).abs().max() < 1
-        assert error.abs().max() < 25
-        kept.append(
-            ((mosaicked(random, np.random.default_rng(seed)) - random).abs() < 12).float().mean((1, 2))
-        )
-    red, green, blue = torch.stack(kept).mean(0).tolist()
-    assert 0.25 <= red < 0.45
-    assert 0.5 <= green < 0.65
-    assert 0.25 <= blue < 0.45
-
-
-def test_lines_are_the_same_along_rows_or_columns() -> None:
-    flat = torch.full((3, 16, 24), 100.0)
-    along = set()
-    for seed in range(20):
-        noise = lined(flat, np.random.default_rng(seed)) - flat
-        assert noise.std() > 0.1
-        rows, columns = (bool((noise == noise.select(axis, 0).unsqueeze(axis)).all()) for axis in (2, 1))
-        assert rows != columns
-        along.add(rows)
-    assert along == {False, True}
-
-
-def test_turned_crops_mostly_keep_even_rows_and_columns_even() -> None:
-    """As scales do that are turned; every symmetry comes up."""
-    image = (2 * (torch.arange(40)[:, None] % 2) + torch.arange(40) % 2).expand(3, 40, 40)
-    how = Augmentation(shrink=0, enlarge=0, half_chroma=0, grey=0, gain=0)
-    # The image is as large as what a crop is cut from, so that its own corner comes first, unturned.
-    turned = [int(crop(image, 38, np.random.default_rng(seed), how)[0, 0, 0]) for seed in range(400)]
-    assert 0.65 < np.mean([corner == 0 for corner in turned]) < 0.85
-    assert set(turned) == {0, 1, 2, 3}
-
-
 def test_sharpening_and_grain_are_only_done_if_asked_for() -> None:
     image = torch.full((3, 48, 48), 100, dtype=torch.uint8)
     image[:, :, 24:] = 140
@@ -286,5 +235,3 @@ def test_sharpening_and_grain_are_only_done_if_asked_for() -> None:
     assert (dark, bright) == (100, 140)
     assert dark - darkest == brightest - bright > 0
     assert len(values(replace(plain, grain=1, grain_range=(3, 3)))) > 10
-    taken = [crop(image, 48, np.random.default_rng(seed), replace(plain, camera=1)) for seed in range(8)]
-    assert sum(len(set(picture.flatten().tolist())) > 2 for picture in taken) > 4

@@ -17,13 +17,25 @@ from PIL import Image
 from torch import Tensor
 
 from nvpcodec.colour import ycocg
-from nvpcodec.train.cameras import grain, halve_chroma, sharpened, taken
 
 SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".ppm", ".bmp"}
 VALIDATION_SHARE = 40
 PREFETCHED_STEPS = 4
-#: The share of crops whose even rows, or columns, were odd in their image.
-ODD_SHARE = 1 / 8
+
+#: Y, Cb and Cr of R, G and B (ITU-R BT.601).
+LUMA_CHROMA = torch.tensor([[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])
+
+#: Weights of five samples at half resolution for the even and the odd sample that the middle one becomes: if
+#: it lies between the two, and if it lies at the even one. The cubics are Catmull and Rom's.
+INTERPOLATIONS = {
+    "nearest": (((0, 0, 1.0, 0, 0), (0, 0, 1.0, 0, 0)), ((0, 0, 1.0, 0, 0), (0, 0, 1.0, 0, 0))),
+    "linear": (((0, 0.25, 0.75, 0, 0), (0, 0, 0.75, 0.25, 0)), ((0, 0, 1.0, 0, 0), (0, 0, 0.5, 0.5, 0))),
+    "cubic": (
+        ((-3 / 128, 29 / 128, 111 / 128, -9 / 128, 0), (0, -9 / 128, 111 / 128, 29 / 128, -3 / 128)),
+        ((0, 0, 1.0, 0, 0), (0, -1 / 16, 9 / 16, 9 / 16, -1 / 16)),
+    ),
+}
+INTERPOLATION_SHARES = (0.2, 0.6, 0.2)
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,6 @@ class Augmentation:
     largest_sharpening: float = 1.5
     grain: float = 0.0
     grain_range: tuple[float, float] = (0.3, 4.0)
-    camera: float = 0.0
     grey: float = 0.03
     gain: float = 0.3
     gain_range: tuple[float, float] = (0.6, 1.25)
@@ -74,26 +85,24 @@ def rgb_to_planes(rgb: Tensor) -> Tensor:
 
 def crop(image: Tensor, size: int, rng: np.random.Generator, how: Augmentation) -> Tensor:
     """One augmented RGB crop (3, size, size), integer-valued float32."""
-    # Two rows and columns more, of which `_turn` takes those that keep even ones even.
-    side = size + 2
     factor = _scale_factor(rng, how)
-    source = min(round(side * factor), *image.shape[1:])
+    source = min(round(size * factor), *image.shape[1:])
     top, left = (int(rng.integers(n - source + 1)) for n in image.shape[1:])
     rgb = image[:, top : top + source, left : left + source].float()
-    if source != side:
-        rgb = F.interpolate(rgb[None], (side, side), mode="bicubic", antialias=True)[0]
+    if source != size:
+        rgb = F.interpolate(rgb[None], (size, size), mode="bicubic", antialias=True)[0]
         if rng.random() < how.gain:
             rgb = rgb * rng.uniform(*how.gain_range)
-    if rng.random() < how.camera:
-        rgb = taken(rgb, rng)
-    developed = (_with_grain, _sharpened) if rng.random() < how.camera else (_sharpened, _with_grain)
-    for step in developed:
-        rgb = step(rgb, rng, how)
+    if rng.random() < how.sharpen:
+        rgb = rgb + float(rng.uniform(0, how.largest_sharpening)) * (rgb - _blurred(rgb, 0.25))
+    if rng.random() < how.grain:
+        rgb = rgb + grain(rgb.shape, rng, how.grain_range)
     if rng.random() < how.half_chroma:
         rgb = halve_chroma(rgb, rng)
     if rng.random() < how.grey:
         rgb = rgb.mean(0, keepdim=True).expand(3, -1, -1)
-    return _turn(rgb.round().clamp(0, 255), size, rng)
+    rgb = rgb.round().clamp(0, 255)
+    return _turn(rgb, int(rng.integers(8)))
 
 
 def _scale_factor(rng: np.random.Generator, how: Augmentation) -> float:
@@ -105,25 +114,68 @@ def _scale_factor(rng: np.random.Generator, how: Augmentation) -> float:
     return 1.0
 
 
-def _sharpened(rgb: Tensor, rng: np.random.Generator, how: Augmentation) -> Tensor:
-    if rng.random() >= how.sharpen:
-        return rgb
-    return sharpened(rgb, float(rng.uniform(0, how.largest_sharpening)))
-
-
-def _with_grain(rgb: Tensor, rng: np.random.Generator, how: Augmentation) -> Tensor:
-    return rgb + grain(rgb.shape, rng, how.grain_range) if rng.random() < how.grain else rgb
-
-
-def _turn(rgb: Tensor, size: int, rng: np.random.Generator) -> Tensor:
-    """Flipped and transposed, cut to its size. Rows and columns that were even mostly stay even, as they do
-    when scales are turned: what sensors and half-resolution chroma leave differs between the two.
+def grain(shape: tuple[int, ...], rng: np.random.Generator, strengths: tuple[float, float]) -> Tensor:
+    """Noise (3, H, W) of sensors and films, in steps of a sample: neighbours are alike, channels are, both
+    to a degree that is drawn, as is the standard deviation.
     """
-    for axis in (1, 2):
-        is_flipped = rng.random() < 0.5
-        is_odd = is_flipped != (rng.random() < ODD_SHARE)
-        rgb = (rgb.flip(axis) if is_flipped else rgb).narrow(axis, int(is_odd), size)
-    return rgb.transpose(1, 2) if rng.random() < 0.5 else rgb
+    alike = rng.uniform(0, 1)
+    own, shared = (torch.from_numpy(rng.standard_normal(n, np.float32)) for n in (shape, shape[1:]))
+    noise = _blurred((1 - alike) * own + alike * shared, float(rng.uniform(0, 1 / 3)))
+    low, high = np.log(strengths)
+    return noise * (float(np.exp(rng.uniform(low, high))) / noise.std())
+
+
+def _blurred(x: Tensor, share: float) -> Tensor:
+    """Each sample of (C, H, W) gives a share of itself to each neighbour in its row, then in its column."""
+    kernel = torch.tensor([share, 1 - 2 * share, share])
+    around = F.pad(x[None], (1, 1, 1, 1), mode="replicate")[0]
+    return (around.unfold(1, 3, 1) @ kernel).unfold(2, 3, 1) @ kernel
+
+
+def halve_chroma(rgb: Tensor, rng: np.random.Generator) -> Tensor:
+    """What scanners, video and JPEG do: keep luma, store two colour differences at half resolution.
+
+    Pipelines differ in where the stored samples lie, in how they are interpolated, and in what is rounded to
+    whole numbers: all of it is drawn. One in six halves the columns alone (4:2:2).
+    """
+    whole = (LUMA_CHROMA @ rgb.flatten(1)).view_as(rgb)
+    luma, stored = whole[:1], whole[1:]
+    interpolation = rng.choice(list(INTERPOLATIONS), p=INTERPOLATION_SHARES)
+    cosited = rng.random(2) < 0.5
+    axes = [-1] if rng.random() < 1 / 6 else [-1, -2]
+    for axis in axes:
+        stored = _halved(stored.transpose(axis, -1), cosited[axis]).transpose(axis, -1)
+    if step := rng.choice([0.0, 1.0, 1.5]):
+        stored = (stored / step).round() * step
+    for axis in axes:
+        weights = INTERPOLATIONS[interpolation][int(cosited[axis])]
+        stored = _doubled(stored.transpose(axis, -1), weights).transpose(axis, -1)
+    if rng.random() < 0.5:
+        luma = luma.round()
+    halved: Tensor = torch.linalg.inv(LUMA_CHROMA) @ torch.cat([luma, stored]).flatten(1)
+    return halved.view_as(rgb)
+
+
+def _halved(x: Tensor, cosited: bool) -> Tensor:
+    """Half the samples of the last axis: means around every other one if cosited, else of two and two."""
+    if cosited:
+        around = F.pad(x, (1, 1), mode="replicate")
+        return (around[..., :-2:2] + 2 * x[..., ::2] + around[..., 2::2]) / 4
+    return (x[..., ::2] + x[..., 1::2]) / 2
+
+
+def _doubled(x: Tensor, weights: tuple[tuple[float, ...], ...]) -> Tensor:
+    """Twice the samples on the last axis: an even and an odd one by `weights` of the five around each."""
+    around = F.pad(x, (2, 2), mode="replicate").unfold(-1, 5, 1)
+    return (around @ torch.tensor(weights).T).flatten(-2)
+
+
+def _turn(rgb: Tensor, symmetry: int) -> Tensor:
+    if symmetry & 1:
+        rgb = rgb.flip(-1)
+    if symmetry & 2:
+        rgb = rgb.flip(-2)
+    return rgb.transpose(-1, -2) if symmetry & 4 else rgb
 
 
 def batches(
