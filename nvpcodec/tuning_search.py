@@ -30,10 +30,10 @@ CROPS, CROP = 2, 128
 #: Sides of crops are multiples of this, so that all scales that the twin sees have even sides.
 CROP_MULTIPLE = 16
 #: Steps of shifts and of gains that Adam takes at most, at once.
-SHIFT_RATE, GAIN_RATE = 0.25, 1.5
+SHIFT_RATE, GAIN_RATE = 0.25, 2.0
 WARM_UP_STEPS = 5
 #: What a step has to win, in bits. It costs about one; much of what it wins, fits would win too.
-STEP_COST = 6
+STEP_COST = 4
 SHIFT_STEP, GAIN_STEP = 2.0**STEP_BITS / ACTIVATION_UNIT, 1 / GAIN_UNIT
 
 #: Of each layer, by its name: float32 (out,), in steps.
