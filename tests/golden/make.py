@@ -190,7 +190,7 @@ def cases() -> dict[str, Case]:
         f"{default}-jpeg": Case(jpeg_coloured(Kind.RGB)),
         f"{default}-jpeg-rgba": Case(jpeg_coloured(Kind.RGBA)),
     }
-    tuned = {f"{default}-tuned": Case(crop(Kind.RGB, TUNED), effort=9)}
+    tuned = {f"{default}-gained": Case(crop(Kind.RGB, TUNED), effort=9)}
     return plain | flow | ranked | tuned
 
 
