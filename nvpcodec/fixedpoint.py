@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 #: Every integer up to this magnitude is a float32, so sums that stay below it are exact in any order.
 FLOAT32_EXACT = 1 << 24
+#: Largest magnitude of a weight.
+WEIGHT_MAX = 127
 
 COST_UNIT = 256
 

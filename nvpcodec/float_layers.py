@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nvpcodec.fixedpoint import WEIGHT_MAX
 from nvpcodec.model import LayerSpec
 from nvpcodec.tables import ACTIVATION_MAX, ACTIVATION_MIN, ACTIVATION_UNIT
 
 LOW, HIGH = ACTIVATION_MIN / ACTIVATION_UNIT, ACTIVATION_MAX / ACTIVATION_UNIT
-WEIGHT_MAX = 127
 
 
 def round_through(x: Tensor) -> Tensor:

@@ -119,9 +119,10 @@ class Head:
         DamagedFileError
             There is no byte, or it is reserved.
         """
-        flags, growth = divmod(first[0] if first else 0, GAINED)
-        tuned, upright, gained = (bool(flags * GAINED & flag) for flag in (TUNED, UPRIGHT, GAINED))
-        if not first or growth >= len(GROWTHS) or (flags and not tuned):
+        byte = first[0] if first else 0
+        tuned, upright, gained = (bool(byte & flag) for flag in (TUNED, UPRIGHT, GAINED))
+        growth = byte % GAINED
+        if not first or growth >= len(GROWTHS) or ((upright or gained) and not tuned):
             raise DamagedFileError(
                 "the payload of a region does not begin like one; get a good copy of the file"
             )

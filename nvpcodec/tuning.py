@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nvpcodec.distribution import BaseTable
 from nvpcodec.errors import DamagedFileError, ModelError
-from nvpcodec.fixedpoint import FLOAT32_EXACT
+from nvpcodec.fixedpoint import FLOAT32_EXACT, WEIGHT_MAX
 from nvpcodec.model import LayerSpec, Model
 from nvpcodec.recorder import Recorder
 from nvpcodec.stack import Ints, Stack
@@ -26,7 +26,6 @@ STEP_BITS = 1
 GAINS = -32, 31
 #: A step of a gain is one in so many.
 GAIN_UNIT = 32
-WEIGHT_MAX = 127
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from nvpcodec.errors import ModelError
-from nvpcodec.fixedpoint import FLOAT32_EXACT, accumulator_bounds
-from nvpcodec.float_layers import WEIGHT_MAX, Conv, weight_step
+from nvpcodec.fixedpoint import FLOAT32_EXACT, WEIGHT_MAX, accumulator_bounds
+from nvpcodec.float_layers import Conv, weight_step
 from nvpcodec.model import MAX_SHIFT, LayerSpec
 from nvpcodec.tables import ACTIVATION_MIN, ACTIVATION_UNIT
 
