@@ -29,6 +29,7 @@ from nvpcodec.fit_search import (
 )
 from nvpcodec.layout import scale_sizes
 from nvpcodec.model import Model, PhaseConfig
+from nvpcodec.moves import Moves
 from nvpcodec.options import DEFAULT_EFFORT
 from nvpcodec.orientation import orientations
 from nvpcodec.phase_flow import Part, PhaseFlow, Prediction
@@ -37,10 +38,10 @@ from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
 from nvpcodec.steps import pop_symbols, push_symbols, symbol_bits
 from nvpcodec.tables import LEGAL
-from nvpcodec.tuning import Tuning, pop_tuning, push_tuning
+from nvpcodec.tuning import UNTUNED, Tuning, pop_tuning, push_tuning
 
-#: Gradient steps of a tuning, by effort.
-TUNING_STEPS_OF_EFFORT = (0, 0, 0, 0, 0, 0, 0, 40, 120)
+#: Gradient steps of a tuning, by effort, in rounds: linear parts are found anew after each.
+TUNING_STEPS_OF_EFFORT: tuple[tuple[int, ...], ...] = (*7 * ((),), (40,), (90, 60))
 TUNED, UPRIGHT, GAINED = 128, 64, 32
 
 
@@ -133,45 +134,50 @@ class Head:
         return bytes([GROWTHS.index(self.growth) | flags])
 
     @classmethod
-    def with_tuning(cls, growth: int, tuning: Tuning | None) -> "Head":
-        if tuning is None:
+    def with_tuning(cls, growth: int, tuning: Tuning) -> "Head":
+        if not tuning.shifts:
             return cls(growth)
         return cls(growth, tuned=True, upright=tuning.upright, gained=bool(tuning.gains))
 
 
 @dataclass(frozen=True)
 class Tuner:
-    """Flows of a model as it is and tuned; a search for a tuning takes so many steps."""
+    """Flows of a model as it is and tuned; a search for a tuning takes so many steps in each round."""
 
     model: Model
     device: torch.device
     lowering: exact.Lowering
-    steps: int
+    steps: tuple[int, ...]
 
-    def flow(self, tuning: Tuning | None = None) -> PhaseFlow:
+    def flow(self, tuning: Tuning = UNTUNED) -> PhaseFlow:
         """
         Raises
         ------
         DamagedFileError
             The tuning makes sums too large.
         """
-        model = self.model if tuning is None else tuning.applied(self.model)
-        upright = tuning is not None and tuning.upright
-        return PhaseFlow(_config(model), exact.layers(model, self.device, self.lowering), upright)
+        model = tuning.applied(self.model) if tuning.shifts else self.model
+        layers = exact.layers(model, self.device, self.lowering)
+        return PhaseFlow(_config(model), layers, tuning.upright)
 
-    def find(self, planes: Ints) -> list[Tuning]:
-        """Tunings that suit planes (P, H, W), if any is worth a search."""
+    def is_for(self, planes: Ints) -> bool:
+        """Whether a tuning to planes (P, H, W) is worth a search."""
         if not self.steps:
-            return []
+            return False
         from nvpcodec import tuning_search
 
-        if not tuning_search.can_be_tuned(planes):
-            return []
+        return tuning_search.can_be_tuned(planes)
+
+    def starts(self) -> list[Tuning]:
+        """Tunings that change nothing, of all kinds that make a difference."""
         transposed = any(o.transposed for o in orientations(_config(self.model).orientations))
-        return [
-            tuning_search.find_tuning(self.model, planes, self.device, self.steps, upright)
-            for upright in ((False, True) if transposed else (False,))
-        ]
+        return [Tuning({}, upright=upright) for upright in ((False, True) if transposed else (False,))]
+
+    def find(self, planes: Ints, steps: int, moves: Moves, start: Tuning) -> Tuning:
+        """One that suits planes (P, H, W) better than `start`, beside linear parts that make `moves`."""
+        from nvpcodec import tuning_search
+
+        return tuning_search.find_tuning(self.model, planes, self.device, steps, moves, start)
 
 
 def _config(model: Model) -> PhaseConfig:
@@ -211,17 +217,33 @@ class PhaseCoder:
         `note` sees what is coded under what, `costs` what that takes, `asked` what predictions were asked.
         """
         listeners = _Listeners(note, costs, asked)
+        if self._tuner is None or not self._tuner.is_for(planes):
+            return self._encode([planes], UNTUNED, listeners)
         started = time.perf_counter()
-        tunings = self._tuner.find(planes) if self._tuner else []
-        if not tunings:
-            return self._encode([planes], None, listeners)
-        seconds = time.perf_counter() - started
-        tried = [(tuning, *self._encode([planes], tuning)) for tuning in (None, *tunings)]
-        chosen, payload, accounts = min(tried, key=lambda coded: len(coded[1]))
+        chosen = min(self._trials(planes, self._tuner), key=len)
+        payload, accounts = chosen.payload, chosen.accounts
+        seconds = time.perf_counter() - started - sum(accounts.seconds.values())
         if listeners != _NOBODY:
-            payload, accounts = self._encode([planes], chosen, listeners)
+            payload, accounts = self._encode([planes], chosen.tuning, listeners)
         fit = accounts.seconds["fit"] + seconds
         return payload, replace(accounts, seconds={**accounts.seconds, "fit": fit})
+
+    def _trials(self, planes: Ints, tuner: Tuner) -> Iterator["_Trial"]:
+        """Planes (P, H, W) untuned, and with tunings that get better, each beside the linear parts that the
+        one before it left to find.
+        """
+        latest = self._trial(planes, UNTUNED)
+        yield latest
+        starts = tuner.starts()
+        for steps in tuner.steps:
+            tried = [self._trial(planes, tuner.find(planes, steps, latest.moves, start)) for start in starts]
+            yield from tried
+            latest = min(tried, key=len)
+            starts = [latest.tuning]
+
+    def _trial(self, planes: Ints, tuning: Tuning) -> "_Trial":
+        moves = Moves.none(planes.shape, self._device)
+        return _Trial(tuning, *self._encode([planes], tuning, _Listeners(asked=moves.note)), moves)
 
     def encode_chain(self, images: Sequence[Ints]) -> tuple[bytes, Accounts]:
         """Several images' int32 planes (P, H, W), of one P, as one payload: they share the stack.
@@ -233,13 +255,13 @@ class PhaseCoder:
     def _encode(
         self,
         images: Sequence[Ints],
-        tuning: Tuning | None = None,
+        tuning: Tuning = UNTUNED,
         listeners: _Listeners = _NOBODY,
     ) -> tuple[bytes, Accounts]:
-        flow = self._flow if tuning is None else self._tuned(tuning)
+        flow = self._tuned(tuning) if tuning.shifts else self._flow
         run = _Recording(flow, Recorder(self._table.costs), _Clock(), listeners)
         later = sum(_symbols(planes.shape) for planes in images)
-        if tuning is not None:
+        if tuning.shifts:
             push_tuning(run.recorder, self._table, tuning, later)
         for planes in images:
             later -= _symbols(planes.shape)
@@ -469,6 +491,19 @@ def _in_raster_order(parts: _Parts, size: tuple[int, ...]) -> Distribution:
     places = np.arange(math.prod(size)).reshape(size)
     order = np.concatenate([places[part.place].ravel() for part, _, _ in parts])
     return _joined(parts)[np.argsort(order)]
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """An image's payload with one tuning, and by how much its linear parts move means."""
+
+    tuning: Tuning
+    payload: bytes
+    accounts: Accounts
+    moves: Moves
+
+    def __len__(self) -> int:
+        return len(self.payload)
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,7 @@ class Placement:
 
     def pixels(self, planes: Tensor) -> Tensor:
         """These pixels of planes (B, 3, H, W) of the scale."""
-        phase = planes[:, self.plane, self.phase // 2 :: 2, self.phase % 2 :: 2]
-        return phase[(..., *self.place)]
+        return _of_phase(planes[:, self.plane], self.phase)[(..., *self.place)]
 
     def part(self, place: tuple[slice, slice]) -> "Placement":
         """That of some rows and columns of a whole phase."""
@@ -99,9 +98,9 @@ class PhaseModel(nn.Module):
         self.dtype = dtype
         self.layers = build_layers(config.layers())
 
-    def forward(self, planes: Tensor) -> Tensor:
+    def forward(self, planes: Tensor, moves: Sequence[Tensor] | None = None) -> Tensor:
         """Nats (scales, 3, B) of every scale and plane, finest scale first; the plainly stored scale is not
-        counted.
+        counted. `moves` are what linear parts add to the means of each scale's planes (B, 3, h, w).
         """
         pyramid = self._pyramid(planes)
         nats = [[planes.new_zeros(len(planes)) for _ in range(PLANES)] for _ in pyramid[1:]]
@@ -112,7 +111,7 @@ class PhaseModel(nn.Module):
             nats[at.level][at.plane] = nats[at.level][at.plane] - masses.sum((1, 2))
             return x
 
-        self.walk(pyramid[-1], len(pyramid) - 1, score, pyramid)
+        self.walk(pyramid[-1], len(pyramid) - 1, score, pyramid, moves)
         return torch.stack([torch.stack(level) for level in nats])
 
     def log_prob(self, planes: Tensor) -> Tensor:
@@ -154,14 +153,20 @@ class PhaseModel(nn.Module):
         return self.walk(coarsest, len(latents) // (PLANES * (PHASES - 1)), restore)
 
     def walk(
-        self, coarsest: Tensor, levels: int, values: Values, pyramid: Sequence[Tensor] | None = None
+        self,
+        coarsest: Tensor,
+        levels: int,
+        values: Values,
+        pyramid: Sequence[Tensor] | None = None,
+        moves: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Planes of the finest scale, each value asked of `values` in coding order: pass after pass, or whole
         phases where the planes of all scales are known from the start.
         """
         x, handed = coarsest, None
         for level in reversed(range(levels)):
-            x, handed = self._level(level, x, handed, values, pyramid[level] if pyramid else None)
+            known, moved = pyramid[level] if pyramid else None, moves[level] if moves else None
+            x, handed = self._level(level, x, handed, values, known, moved)
         return x
 
     def layer(self, name: str) -> Conv:
@@ -181,7 +186,13 @@ class PhaseModel(nn.Module):
         return scales
 
     def _level(
-        self, level: int, kept: Tensor, handed: Tensor | None, values: Values, known: Tensor | None
+        self,
+        level: int,
+        kept: Tensor,
+        handed: Tensor | None,
+        values: Values,
+        known: Tensor | None,
+        moved: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Planes of one scale from the next coarser one's, and the features to hand on."""
         phases = {KEPT: kept}
@@ -193,7 +204,9 @@ class PhaseModel(nn.Module):
             network = self.network(level, coupling)
             context = self.cast(context_inputs(surroundings))
             features = network.features(context, features)
-            step = _Step(self, level, coupling, network, features, surroundings, innovations, values, known)
+            step = _Step(
+                self, level, coupling, network, features, surroundings, innovations, values, known, moved
+            )
             x = step.run()
             for i, phase in enumerate(changed):
                 phases[phase] = x[:, :, i]
@@ -220,6 +233,7 @@ class _Step:
     innovations: Innovations
     values: Values
     known: Tensor | None
+    moved: Tensor | None
 
     def run(self) -> Tensor:
         """Values (B, 3, changed, h, w) of the changed phases."""
@@ -231,7 +245,11 @@ class _Step:
             shift, log_scale = outputs.to(self.surroundings[0].base4.dtype).chunk(2, 1)
             activity = torch.stack([s.activity[:, plane] for s in self.surroundings], 1)
             base4 = torch.stack([s.base4[:, plane] for s in self.surroundings], 1)
-            mean = (base4 / 4 + shift * torch.exp2(activity / 2 - 2)).clamp(*LEGAL[plane])
+            mean = base4 / 4 + shift * torch.exp2(activity / 2 - 2)
+            if self.moved is not None:
+                by = self.moved[:, plane]
+                mean = mean + torch.stack([_of_phase(by, p) for p in COUPLINGS[self.coupling]], 1)
+            mean = mean.clamp(*LEGAL[plane])
             log2_scale = (activity / 2 - 3 + log_scale).clamp(SCALE_MIN_LOG2, SCALE_MAX_LOG2)
             x = [
                 self._phase(phase, plane, features, mean[:, i], log2_scale[:, i])
@@ -264,6 +282,11 @@ class _Step:
 def log_mass(x: Tensor, mean: Tensor, log2_scale: Tensor, low: int, high: int) -> Tensor:
     """Natural log of the logistic mass of [x - 1/2, x + 1/2]; the cells of the extremes are open-ended."""
     return logistic_log_mass(x, mean, torch.exp2(-log2_scale), low, high)
+
+
+def _of_phase(x: Tensor, phase: int) -> Tensor:
+    """Pixels (B, h, w) of a phase of one plane (B, H, W)."""
+    return x[:, phase // 2 :: 2, phase % 2 :: 2]
 
 
 def _join(phases: dict[int, Tensor]) -> Tensor:

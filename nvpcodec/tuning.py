@@ -30,7 +30,8 @@ GAIN_UNIT = 32
 
 @dataclass(frozen=True)
 class Tuning:
-    """int32 shifts and gains (out,) of each layer, by its name, in steps; older files have no gains.
+    """int32 shifts and gains (out,) of each layer, by its name, in steps; older files have no gains, and a
+    model as it is has neither.
 
     If `upright`, the model sees the image in no orientation that is transposed: what a tuning learns of rows
     need not hold for columns.
@@ -61,6 +62,9 @@ class Tuning:
             return replace(model, tensors=tensors)
         except ModelError as cause:
             raise _too_large() from cause
+
+
+UNTUNED = Tuning({})
 
 
 def shifted_bias(model: Model, layer: str, shifts: Ints) -> NDArray[np.int64]:

@@ -5,8 +5,8 @@ chooses. The file carries it as integers, and every decoder reads the same.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from nvpcodec.context import all_planes
 from nvpcodec.fixedpoint import FLOAT32_EXACT, accumulator_bounds
 from nvpcodec.float_layers import Conv, key
 from nvpcodec.model import Model, PhaseConfig
+from nvpcodec.moves import Moves
 from nvpcodec.orientation import Orientation, orientations
 from nvpcodec.phase_model import PhaseModel
 from nvpcodec.stack import Ints
@@ -32,12 +33,12 @@ CROP_MULTIPLE = 16
 #: Steps of shifts and of gains that Adam takes at most, at once.
 SHIFT_RATE, GAIN_RATE = 0.25, 2.0
 WARM_UP_STEPS = 5
-#: What a step has to win, in bits. It costs about one; much of what it wins, fits would win too.
+#: What a step has to win, in bits. It costs about one.
 STEP_COST = 4
 SHIFT_STEP, GAIN_STEP = 2.0**STEP_BITS / ACTIVATION_UNIT, 1 / GAIN_UNIT
 
 #: Of each layer, by its name: float32 (out,), in steps.
-Taken = Mapping[str, Tensor]
+Steps = Mapping[str, Tensor]
 
 
 def can_be_tuned(planes: Ints) -> bool:
@@ -47,12 +48,14 @@ def can_be_tuned(planes: Ints) -> bool:
 
 
 def find_tuning(
-    model: Model, planes: Ints, device: torch.device, steps: int, upright: bool = False
+    model: Model, planes: Ints, device: torch.device, steps: int, moves: Moves, start: Tuning
 ) -> Tuning:
-    """Shifts and gains that make int32 planes (P, H, W) likelier, their own cost taken into account."""
+    """Shifts and gains that make int32 planes (P, H, W) likelier, their own cost taken into account, while
+    linear parts move the means by `moves`: from a tuning that is known on, in its orientations.
+    """
     with torch.inference_mode(False), torch.enable_grad():
         twin = float_twin(model).to(device)
-        shifts, gains = _none_taken(twin, device), _none_taken(twin, device)
+        shifts, gains = _taken(twin, start.shifts, device), _taken(twin, start.gains, device)
         optimiser = torch.optim.Adam(
             [
                 {"params": list(shifts.values()), "rate": SHIFT_RATE},
@@ -61,21 +64,24 @@ def find_tuning(
             betas=(0.9, 0.98),
         )
         coded = torch.from_numpy(planes).float().to(device)
-        seen = orientations(twin.config.orientations, upright)
+        moved = [scale.clone() for scale in moves.scales[: twin.scales]]
+        seen = orientations(twin.config.orientations, start.upright)
         generator = np.random.default_rng(steps)
         for step in range(steps):
             for group in optimiser.param_groups:
                 group["lr"] = group["rate"] * _schedule(step, steps)
-            turned = generator.integers(len(seen), size=CROPS)
-            crops = torch.stack([_crop(coded, generator, seen[i]) for i in turned])
-            tuned = _tuned(twin, shifts, gains)
-            nats = functional_call(twin, tuned, (all_planes(crops),))[:, : len(planes)].sum() / crops.numel()
+            turned = [seen[i] for i in generator.integers(len(seen), size=CROPS)]
+            windows = [_Window.random(generator, planes.shape[1:], orientation) for orientation in turned]
+            crops = _cut(coded, windows)
+            beside = [all_planes(_cut(scale, windows, i)) for i, scale in enumerate(moved)]
+            nats = functional_call(twin, _tuned(twin, shifts, gains), (all_planes(crops), beside))
+            loss = nats[:, : len(planes)].sum() / crops.numel()
             taken = torch.cat([*shifts.values(), *gains.values()]).abs().sum()
-            loss = nats + taken * (STEP_COST * math.log(2) / planes.size)
+            loss = loss + taken * (STEP_COST * math.log(2) / planes.size)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    found = Tuning(_rounded(shifts, SHIFTS), _rounded(gains, GAINS), upright)
+    found = Tuning(_rounded(shifts, SHIFTS), _rounded(gains, GAINS), start.upright)
     return within_bounds(found, model)
 
 
@@ -114,12 +120,16 @@ def float_twin(model: Model) -> PhaseModel:
     return twin
 
 
-def _none_taken(twin: PhaseModel, device: torch.device) -> dict[str, Tensor]:
-    specs = twin.config.layers()
-    return {spec.name: torch.zeros(spec.outputs, device=device, requires_grad=True) for spec in specs}
+def _taken(twin: PhaseModel, steps: Mapping[str, Ints], device: torch.device) -> dict[str, Tensor]:
+    """Those to start from: none, unless there are `steps` of a layer."""
+    taken = {}
+    for spec in twin.config.layers():
+        known = torch.from_numpy(steps.get(spec.name, np.zeros(spec.outputs, np.int32)))
+        taken[spec.name] = known.to(device, torch.float32).requires_grad_()
+    return taken
 
 
-def _tuned(twin: PhaseModel, shifts: Taken, gains: Taken) -> dict[str, Tensor]:
+def _tuned(twin: PhaseModel, shifts: Steps, gains: Steps) -> dict[str, Tensor]:
     """The twin's parameters, by their names in it, with these steps taken."""
     tuned = {}
     for name, shift in shifts.items():
@@ -135,18 +145,51 @@ def _schedule(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + float(np.cos(np.pi * step / steps)))
 
 
-def _crop(planes: Tensor, generator: np.random.Generator, orientation: Orientation) -> Tensor:
-    """A random part (P, h, w) of planes (P, H, W), turned as scales are: rows and columns that are even in
-    the image are even in the part.
+@dataclass(frozen=True)
+class _Window:
+    """Where a square crop of an image lies, and how it is turned: as scales are, so that what is even in a
+    scale of the image is even in that of the crop.
+
+    top, left: multiples of CROP_MULTIPLE; in each scale, what is reversed begins a row or a column later
     """
-    planes = planes.transpose(1, 2) if orientation.transposed else planes
-    side = min(CROP, (min(planes.shape[1:]) - 1) // CROP_MULTIPLE * CROP_MULTIPLE)
-    for axis, is_reversed in ((1, orientation.down), (2, orientation.across)):
-        places = (planes.shape[axis] - side - is_reversed) // 2 + 1
-        planes = planes.narrow(axis, 2 * int(generator.integers(places)) + is_reversed, side)
-        planes = planes.flip(axis) if is_reversed else planes
-    return planes
+
+    orientation: Orientation
+    top: int
+    left: int
+    side: int
+
+    @classmethod
+    def random(
+        cls, generator: np.random.Generator, size: tuple[int, ...], orientation: Orientation
+    ) -> "_Window":
+        """Of an image (H, W) in which there is room for one."""
+        side = min(CROP, (min(size) - 1) // CROP_MULTIPLE * CROP_MULTIPLE)
+        top, left = (
+            CROP_MULTIPLE * int(generator.integers((length - side - late) // CROP_MULTIPLE + 1))
+            for length, late in zip(size, _reversals(orientation), strict=True)
+        )
+        return cls(orientation, top, left, side)
+
+    def of(self, planes: Tensor, scale: int = 0) -> Tensor:
+        """The crop (P, h, w) of planes (P, H, W) of a scale."""
+        side = self.side >> scale
+        late = _reversals(self.orientation)
+        for axis, start, is_reversed in zip((1, 2), (self.top, self.left), late, strict=True):
+            planes = planes.narrow(axis, (start >> scale) + is_reversed, side)
+            planes = planes.flip(axis) if is_reversed else planes
+        return planes.transpose(1, 2) if self.orientation.transposed else planes
 
 
-def _rounded(taken: Taken, legal: tuple[int, int]) -> dict[str, Ints]:
+def _reversals(orientation: Orientation) -> tuple[bool, bool]:
+    """Whether rows and columns of the image are reversed; an orientation transposes first."""
+    reversals = orientation.down, orientation.across
+    return reversals[::-1] if orientation.transposed else reversals
+
+
+def _cut(planes: Tensor, windows: Sequence[_Window], scale: int = 0) -> Tensor:
+    """Crops (B, P, h, w) of planes (P, H, W) of a scale."""
+    return torch.stack([window.of(planes, scale) for window in windows])
+
+
+def _rounded(taken: Steps, legal: tuple[int, int]) -> dict[str, Ints]:
     return {name: x.detach().round().clamp(*legal).to(torch.int32).cpu().numpy() for name, x in taken.items()}

@@ -13,6 +13,7 @@ from nvpcodec.distribution import BaseTable
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.fixedpoint import FLOAT32_EXACT
 from nvpcodec.model import Model
+from nvpcodec.moves import Moves
 from nvpcodec.orientation import ORIENTATIONS, Orientation
 from nvpcodec.phase_coder import TUNED, Head, PhaseCoder, phase_coder
 from nvpcodec.recorder import GROWTHS, Recorder
@@ -24,13 +25,14 @@ from nvpcodec.tuning import (
     SHIFT_MAX,
     SHIFT_MIN,
     STEP_BITS,
+    UNTUNED,
     Tuning,
     pop_tuning,
     push_tuning,
 )
 from nvpcodec.tuning_search import (
     TUNED_PIXELS,
-    _crop,
+    _Window,
     can_be_tuned,
     find_tuning,
     float_twin,
@@ -140,6 +142,24 @@ def test_the_twin_is_the_model_in_floats() -> None:
     assert -nats / np.log(2) == pytest.approx(theory, rel=0.05)
 
 
+def test_the_twin_knows_linear_parts() -> None:
+    """Beside those that an encoder has found, it is the encoder's model in floats, and not without."""
+    model = small_model(REFINED)
+    planes = waves(3, 256, 256)
+    moves = Moves.none(planes.shape, CPU)
+    bits = []
+    coder = phase_coder(model, CPU, 5)
+    coder.encode(planes, asked=moves.note, costs=lambda _, spent: bits.append(spent.sum()))
+    twin, shown = float_twin(model), torch.from_numpy(planes)[None].float()
+    with torch.no_grad():
+        alone, beside = (
+            twin(shown, m).sum().item() / np.log(2)
+            for m in (None, [scale[None] for scale in moves.scales[: twin.scales]])
+        )
+    assert beside == pytest.approx(sum(bits), rel=0.1)
+    assert alone > 1.08 * beside
+
+
 @cache
 def coder(effort: int) -> PhaseCoder:
     return phase_coder(small_model(REFINED), CPU, effort)
@@ -178,7 +198,9 @@ def test_small_images_are_not_tuned() -> None:
 
 
 def test_a_tuning_that_does_not_pay_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def useless(model: Model, planes: Ints, device: torch.device, steps: int, upright: bool) -> Tuning:
+    def useless(
+        model: Model, planes: Ints, device: torch.device, steps: int, moves: Moves, start: Tuning
+    ) -> Tuning:
         return random_tuning(3, most=100)
 
     monkeypatch.setattr("nvpcodec.tuning_search.find_tuning", useless)
@@ -190,10 +212,12 @@ def test_a_tuning_that_does_not_pay_is_left_out(monkeypatch: pytest.MonkeyPatch)
 def test_the_smaller_of_two_tunings_is_kept(monkeypatch: pytest.MonkeyPatch, useless: bool) -> None:
     """Of a model that turns images, one for all orientations and one for those that are not transposed."""
 
-    def find(model: Model, planes: Ints, device: torch.device, steps: int, upright: bool) -> Tuning:
-        if upright == useless:
-            return replace(random_tuning(3, most=100), upright=upright)
-        return find_tuning(model, planes, device, steps, upright)
+    def find(
+        model: Model, planes: Ints, device: torch.device, steps: int, moves: Moves, start: Tuning
+    ) -> Tuning:
+        if start.upright == useless:
+            return replace(random_tuning(3, most=100), upright=start.upright)
+        return find_tuning(model, planes, device, steps, moves, start)
 
     monkeypatch.setattr("nvpcodec.tuning_search.find_tuning", find)
     several = phase_coder(small_model(replace(REFINED, orientations=4)), CPU, 8)
@@ -205,27 +229,59 @@ def test_the_smaller_of_two_tunings_is_kept(monkeypatch: pytest.MonkeyPatch, use
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_crops_are_turned_as_scales_are(orientation: Orientation) -> None:
-    """Phase 0 stays phase 0, and the others become what the orientation says."""
+    """Phase 0 stays phase 0, and the others become what the orientation says, in each scale."""
     rows, columns = np.mgrid[:50, :36]
-    phase = torch.from_numpy(2 * (rows % 2) + columns % 2)
-    planes = torch.stack([phase, torch.from_numpy(rows), torch.from_numpy(columns)]).float()
+    places = torch.from_numpy(np.stack([rows, columns])).float()
+    expected = [-1 if orientation.down else 1, -1 if orientation.across else 1]
     for seed in range(5):
-        phases, down, across = _crop(planes, np.random.default_rng(seed), orientation)
-        assert phases.shape == (32, 32)
-        for p in range(4):
-            assert (phases[p // 2 :: 2, p % 2 :: 2] == orientation.phase(p)).all()
-        step = torch.stack([down, across])[:, 1, 1] - torch.stack([down, across])[:, 0, 0]
-        expected = [-1 if orientation.down else 1, -1 if orientation.across else 1]
-        assert step.tolist() == (expected[::-1] if orientation.transposed else expected)
+        window = _Window.random(np.random.default_rng(seed), (50, 36), orientation)
+        crop = window.of(places)
+        assert crop.shape == (2, 32, 32)
+        for scale in range(4):
+            each = 1 << scale
+            down, across = found = window.of(places[:, ::each, ::each], scale)
+            assert torch.equal(found, crop[:, ::each, ::each])
+            phase = 2 * (down / each % 2) + across / each % 2
+            for p in range(4):
+                assert (phase[p // 2 :: 2, p % 2 :: 2] == orientation.phase(p)).all()
+            step = (found[:, 1, 1] - found[:, 0, 0]) / each
+            assert step.tolist() == (expected[::-1] if orientation.transposed else expected)
+
+
+def test_crops_come_from_everywhere() -> None:
+    """Of an image as narrow as a crop may be, and of one that is wider."""
+    planes = torch.arange(17.0 * 80).view(1, 17, 80)
+    for orientation in ORIENTATIONS:
+        generator = np.random.default_rng(1)
+        crops = [_Window.random(generator, (17, 80), orientation).of(planes) for _ in range(40)]
+        assert {crop.shape for crop in crops} == {(1, 16, 16)}
+        is_late = orientation.down if orientation.transposed else orientation.across
+        assert len({float(crop.min()) for crop in crops}) == (4 if is_late else 5)
 
 
 def test_a_search_changes_no_weights() -> None:
     model = small_model(CONFIG)
     before = model.model_id
-    tuning = find_tuning(model, waves(3, 200, 180), CPU, 8)
+    planes = waves(3, 200, 180)
+    tuning = find_tuning(model, planes, CPU, 8, Moves.none(planes.shape, CPU), UNTUNED)
     assert small_model(CONFIG).model_id == before
     for steps in (tuning.shifts, tuning.gains):
         assert any(of_layer.any() for of_layer in steps.values())
+
+
+def test_a_search_goes_on_from_a_tuning() -> None:
+    """A search of no steps finds what it began with, and a later one is nearer to it than to nothing."""
+    model = small_model(REFINED)
+    planes = waves(3, 200, 180)
+    start = Tuning(random_steps(6, 9), random_steps(7, 9), upright=True)
+    nothing_new = find_tuning(model, planes, CPU, 0, Moves.none(planes.shape, CPU), start)
+    later = find_tuning(model, planes, CPU, 2, Moves.none(planes.shape, CPU), start)
+    assert nothing_new.upright
+    assert later.upright
+    for steps in ("shifts", "gains"):
+        for name, started in getattr(start, steps).items():
+            assert np.array_equal(getattr(nothing_new, steps)[name], started)
+            assert np.abs(getattr(later, steps)[name] - started).max() <= 4
 
 
 def test_heads() -> None:
