@@ -41,7 +41,7 @@ from nvpcodec.tables import LEGAL
 from nvpcodec.tuning import UNTUNED, Tuning, pop_tuning, push_tuning
 
 #: Gradient steps of a tuning, by effort, in rounds: linear parts are found anew after each.
-TUNING_STEPS_OF_EFFORT: tuple[tuple[int, ...], ...] = (*7 * ((),), (40,), (90, 60))
+TUNING_STEPS_OF_EFFORT: tuple[tuple[int, ...], ...] = (*7 * ((),), (40,), (100, 80))
 TUNED, UPRIGHT, GAINED = 128, 64, 32
 
 
@@ -168,10 +168,10 @@ class Tuner:
 
         return tuning_search.can_be_tuned(planes)
 
-    def starts(self) -> list[Tuning]:
-        """Tunings that change nothing, of all kinds that make a difference."""
+    def kinds(self) -> tuple[bool, ...]:
+        """Whether tunings are upright: both, where it makes a difference."""
         transposed = any(o.transposed for o in orientations(_config(self.model).orientations))
-        return [Tuning({}, upright=upright) for upright in ((False, True) if transposed else (False,))]
+        return (False, True) if transposed else (False,)
 
     def find(self, planes: Ints, steps: int, moves: Moves, start: Tuning) -> Tuning:
         """One that suits planes (P, H, W) better than `start`, beside linear parts that make `moves`."""
@@ -230,16 +230,17 @@ class PhaseCoder:
 
     def _trials(self, planes: Ints, tuner: Tuner) -> Iterator["_Trial"]:
         """Planes (P, H, W) untuned, and with tunings that get better, each beside the linear parts that the
-        one before it left to find.
+        one before it left to find. The last round tries all kinds of tunings.
         """
         latest = self._trial(planes, UNTUNED)
         yield latest
-        starts = tuner.starts()
-        for steps in tuner.steps:
-            tried = [self._trial(planes, tuner.find(planes, steps, latest.moves, start)) for start in starts]
-            yield from tried
-            latest = min(tried, key=len)
-            starts = [latest.tuning]
+        *first, last = tuner.steps
+        for steps in first:
+            latest = self._trial(planes, tuner.find(planes, steps, latest.moves, latest.tuning))
+            yield latest
+        for upright in tuner.kinds():
+            start = replace(latest.tuning, upright=upright)
+            yield self._trial(planes, tuner.find(planes, last, latest.moves, start))
 
     def _trial(self, planes: Ints, tuning: Tuning) -> "_Trial":
         moves = Moves.none(planes.shape, self._device)
