@@ -16,7 +16,8 @@ from nvpcodec.container import Header, RegionPart
 from nvpcodec.errors import InputError
 from nvpcodec.layout import scale_sizes
 from nvpcodec.options import Options
-from nvpcodec.phase_coder import Head, PhaseCoder
+from nvpcodec.phase_coder import PhaseCoder
+from nvpcodec.phase_head import Head
 from nvpcodec.pixels import Image, Kind, Samples, check_size, image_from_side_data
 from nvpcodec.regions import Region
 from nvpcodec.sources import Source

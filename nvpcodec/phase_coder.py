@@ -1,7 +1,6 @@
 """Regions through the phase flow: the walk, the fits and the symbols, on one stack.
 
-Payload: one byte, the place of the chunks' growth in `recorder.GROWTHS`, with the highest bit set if a tuning
-comes first on the stack, the next one if that is upright, and the third if it has gains; then the stack.
+Payload: the byte of `phase_head`, then the stack.
 """
 
 import math
@@ -31,18 +30,15 @@ from nvpcodec.layout import scale_sizes
 from nvpcodec.model import Model, PhaseConfig
 from nvpcodec.moves import Moves
 from nvpcodec.options import DEFAULT_EFFORT
-from nvpcodec.orientation import orientations
 from nvpcodec.phase_flow import Part, PhaseFlow, Prediction
-from nvpcodec.recorder import GROWTHS, Recorder
+from nvpcodec.phase_head import Head
+from nvpcodec.recorder import Recorder
 from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
 from nvpcodec.steps import pop_symbols, push_symbols, symbol_bits
 from nvpcodec.tables import LEGAL
+from nvpcodec.tuner import TUNING_STEPS_OF_EFFORT, Tuner, phase_config
 from nvpcodec.tuning import UNTUNED, Tuning, pop_tuning, push_tuning
-
-#: Gradient steps of a tuning, by effort, in rounds: linear parts are found anew after each.
-TUNING_STEPS_OF_EFFORT: tuple[tuple[int, ...], ...] = (*7 * ((),), (40,), (100, 80))
-TUNED, UPRIGHT, GAINED = 128, 64, 32
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT
     DeviceError
         The device does not compute the model's integers exactly.
     """
-    config = _config(model)
+    config = phase_config(model)
     exact.require_exact_sums(device)
     tuner = Tuner(model, device, exact.find_lowering(model, device), TUNING_STEPS_OF_EFFORT[effort - 1])
     table = BaseTable(model.tensors["base"])
@@ -101,89 +97,6 @@ def search_of(config: PhaseConfig, effort: int = DEFAULT_EFFORT) -> Search:
     if search.linear_parts and config.orientations > 1:
         return replace(search, rounds=max(search.rounds, ROUNDS_BESIDE_ORIENTATIONS))
     return search
-
-
-@dataclass(frozen=True)
-class Head:
-    """What the first byte of a payload tells."""
-
-    growth: int
-    tuned: bool = False
-    upright: bool = False
-    gained: bool = False
-
-    @classmethod
-    def of(cls, first: bytes) -> "Head":
-        """
-        Raises
-        ------
-        DamagedFileError
-            There is no byte, or it is reserved.
-        """
-        byte = first[0] if first else 0
-        tuned, upright, gained = (bool(byte & flag) for flag in (TUNED, UPRIGHT, GAINED))
-        growth = byte % GAINED
-        if not first or growth >= len(GROWTHS) or ((upright or gained) and not tuned):
-            raise DamagedFileError(
-                "the payload of a region does not begin like one; get a good copy of the file"
-            )
-        return cls(GROWTHS[growth], tuned, upright, gained)
-
-    def __bytes__(self) -> bytes:
-        flags = TUNED * self.tuned | UPRIGHT * self.upright | GAINED * self.gained
-        return bytes([GROWTHS.index(self.growth) | flags])
-
-    @classmethod
-    def with_tuning(cls, growth: int, tuning: Tuning) -> "Head":
-        if not tuning.shifts:
-            return cls(growth)
-        return cls(growth, tuned=True, upright=tuning.upright, gained=bool(tuning.gains))
-
-
-@dataclass(frozen=True)
-class Tuner:
-    """Flows of a model as it is and tuned; a search for a tuning takes so many steps in each round."""
-
-    model: Model
-    device: torch.device
-    lowering: exact.Lowering
-    steps: tuple[int, ...]
-
-    def flow(self, tuning: Tuning = UNTUNED) -> PhaseFlow:
-        """
-        Raises
-        ------
-        DamagedFileError
-            The tuning makes sums too large.
-        """
-        model = tuning.applied(self.model) if tuning.shifts else self.model
-        layers = exact.layers(model, self.device, self.lowering)
-        return PhaseFlow(_config(model), layers, tuning.upright)
-
-    def is_for(self, planes: Ints) -> bool:
-        """Whether a tuning to planes (P, H, W) is worth a search."""
-        if not self.steps:
-            return False
-        from nvpcodec import tuning_search
-
-        return tuning_search.can_be_tuned(planes)
-
-    def kinds(self) -> tuple[bool, ...]:
-        """Whether tunings are upright: both, where it makes a difference."""
-        transposed = any(o.transposed for o in orientations(_config(self.model).orientations))
-        return (False, True) if transposed else (False,)
-
-    def find(self, planes: Ints, steps: int, moves: Moves, start: Tuning) -> Tuning:
-        """One that suits planes (P, H, W) better than `start`, beside linear parts that make `moves`."""
-        from nvpcodec import tuning_search
-
-        return tuning_search.find_tuning(self.model, planes, self.device, steps, moves, start)
-
-
-def _config(model: Model) -> PhaseConfig:
-    if not isinstance(model.config, PhaseConfig):
-        raise TypeError("a phase coder needs a phase configuration")
-    return model.config
 
 
 class PhaseCoder:

@@ -15,7 +15,8 @@ from nvpcodec.fixedpoint import FLOAT32_EXACT
 from nvpcodec.model import Model
 from nvpcodec.moves import Moves
 from nvpcodec.orientation import ORIENTATIONS, Orientation
-from nvpcodec.phase_coder import TUNED, Head, PhaseCoder, phase_coder
+from nvpcodec.phase_coder import PhaseCoder, phase_coder
+from nvpcodec.phase_head import TUNED, Head
 from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack
