@@ -64,6 +64,7 @@ def find_tuning(
             betas=(0.9, 0.98),
         )
         coded = torch.from_numpy(planes).float().to(device)
+        # Copied, as no gradient may pass by what a caller made in inference mode.
         moved = [scale.clone() for scale in moves.scales[: twin.scales]]
         seen = orientations(twin.config.orientations, start.upright)
         generator = np.random.default_rng(steps)
@@ -72,14 +73,12 @@ def find_tuning(
                 group["lr"] = group["rate"] * _schedule(step, steps)
             turned = [seen[i] for i in generator.integers(len(seen), size=CROPS)]
             windows = [_Window.random(generator, planes.shape[1:], orientation) for orientation in turned]
-            crops = _cut(coded, windows)
-            beside = [all_planes(_cut(scale, windows, i)) for i, scale in enumerate(moved)]
-            nats = functional_call(twin, _tuned(twin, shifts, gains), (all_planes(crops), beside))
-            loss = nats[:, : len(planes)].sum() / crops.numel()
+            crops, beside = _cut(coded, windows), [_cut(scale, windows, i) for i, scale in enumerate(moved)]
             taken = torch.cat([*shifts.values(), *gains.values()]).abs().sum()
+            loss = _nats(twin, _tuned(twin, shifts, gains), crops, beside) / crops.numel()
             loss = loss + taken * (STEP_COST * math.log(2) / planes.size)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     found = Tuning(_rounded(shifts, SHIFTS), _rounded(gains, GAINS), start.upright)
     return within_bounds(found, model)
@@ -138,6 +137,13 @@ def _tuned(twin: PhaseModel, shifts: Steps, gains: Steps) -> dict[str, Tensor]:
         factor = (1 + GAIN_STEP * gains[name])[:, None, None, None]
         tuned |= {f"{prefix}.weights.{i}": weight * factor for i, weight in enumerate(layer.weights)}
     return tuned
+
+
+def _nats(twin: PhaseModel, tuned: dict[str, Tensor], crops: Tensor, moves: Sequence[Tensor]) -> Tensor:
+    """What crops (B, P, h, w) take, while linear parts move the means of their scales' planes."""
+    shown = all_planes(crops), [all_planes(scale) for scale in moves]
+    nats: Tensor = functional_call(twin, tuned, shown)
+    return nats[:, : crops.shape[1]].sum()
 
 
 def _schedule(step: int, steps: int) -> float:
