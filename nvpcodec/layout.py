@@ -54,6 +54,11 @@ TAPS = 16
 REACH = max(max(abs(t.down), abs(t.right)) for taps in NEIGHBOURHOOD.values() for t in taps)
 
 
+def pixels_of(phase: int) -> tuple[slice, slice]:
+    """Rows and columns of a scale that a phase has."""
+    return slice(phase // 2, None, 2), slice(phase % 2, None, 2)
+
+
 def coarser(height: int, width: int) -> tuple[int, int]:
     """Size of phase 0, which is also the size of the squeezed grid."""
     return (height + 1) // 2, (width + 1) // 2

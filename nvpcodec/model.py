@@ -356,3 +356,16 @@ def _check_base(base: NDArray[np.int32]) -> None:
         )
         if smallest < MASS_MIN:
             raise ModelError(f"the base table of scale index {index} gives a symbol a mass below {MASS_MIN}")
+
+
+def phase_config(model: Model) -> PhaseConfig:
+    """The configuration of a phase model.
+
+    Raises
+    ------
+    TypeError
+        It is a model of another kind.
+    """
+    if not isinstance(model.config, PhaseConfig):
+        raise TypeError(f"a phase model is needed here, not one of kind {model.kind}")
+    return model.config

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nvpcodec.fit import plain_mean
-from nvpcodec.layout import scale_sizes
+from nvpcodec.layout import pixels_of, scale_sizes
 from nvpcodec.phase_flow import Prediction
 from nvpcodec.tables import SHIFT_UNIT
 
@@ -29,5 +29,4 @@ class Moves:
     def note(self, prediction: Prediction, mean: Tensor, values: Tensor) -> None:
         """Those of one prediction, which was asked for `values` with this mean (h, w) in sixteenths."""
         moved = (mean - plain_mean(prediction)) / SHIFT_UNIT
-        phase = prediction.phase
-        self.scales[prediction.level][prediction.plane, phase // 2 :: 2, phase % 2 :: 2] = moved
+        self.scales[prediction.level][(prediction.plane, *pixels_of(prediction.phase))] = moved

@@ -26,8 +26,8 @@ from nvpcodec.fit_search import (
     find_refined_linear_part,
     no_linear_part,
 )
-from nvpcodec.layout import scale_sizes
-from nvpcodec.model import Model, PhaseConfig
+from nvpcodec.layout import pixels_of, scale_sizes
+from nvpcodec.model import Model, PhaseConfig, phase_config
 from nvpcodec.moves import Moves
 from nvpcodec.options import DEFAULT_EFFORT
 from nvpcodec.phase_flow import Part, PhaseFlow, Prediction
@@ -37,7 +37,7 @@ from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
 from nvpcodec.steps import pop_symbols, push_symbols, symbol_bits
 from nvpcodec.tables import LEGAL
-from nvpcodec.tuner import TUNING_STEPS_OF_EFFORT, Tuner, phase_config
+from nvpcodec.tuner import TUNING_STEPS_OF_EFFORT, Tuner
 from nvpcodec.tuning import UNTUNED, Tuning, pop_tuning, push_tuning
 
 
@@ -260,7 +260,7 @@ class PhaseCoder:
 
         def code(prediction: Prediction) -> tuple[Tensor, Tensor]:
             phase, plane = prediction.phase, prediction.plane
-            known = scales[prediction.level][0, plane, phase // 2 :: 2, phase % 2 :: 2]
+            known = scales[prediction.level][(0, plane, *pixels_of(phase))]
             mean, parts = self._record(run, prediction, known, later)
             self._tell(run.listeners, prediction, parts)
             if run.listeners.asked is not None:

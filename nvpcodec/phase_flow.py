@@ -24,6 +24,7 @@ from nvpcodec.layout import (
     RIGHT,
     lattices,
     phase_size,
+    pixels_of,
     scale_sizes,
 )
 from nvpcodec.model import PhaseConfig
@@ -289,7 +290,7 @@ class _Level:
         height, width = self.size
         x = phases[KEPT].new_empty(1, self.planes, height, width)
         for phase, values in phases.items():
-            inside = x[..., phase // 2 :: 2, phase % 2 :: 2]
+            inside = x[(..., *pixels_of(phase))]
             inside.copy_(values[:, : self.planes, : inside.shape[-2], : inside.shape[-1]])
         return x
 

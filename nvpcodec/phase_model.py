@@ -19,7 +19,7 @@ from nvpcodec.flow.bases import logistic_log_mass
 from nvpcodec.flow.elementwise import Affine
 from nvpcodec.flow.layer import per_item
 from nvpcodec.flow.squeeze import unsqueeze
-from nvpcodec.layout import COUPLINGS, EVERYTHING, KEPT, PHASES, everywhere, lattices, scale_sizes
+from nvpcodec.layout import COUPLINGS, EVERYTHING, KEPT, PHASES, everywhere, lattices, pixels_of, scale_sizes
 from nvpcodec.model import PLANES, PhaseConfig
 from nvpcodec.network import CouplingNetwork, Layer, layers_below
 from nvpcodec.refinement import Innovations, Refinement
@@ -286,7 +286,7 @@ def log_mass(x: Tensor, mean: Tensor, log2_scale: Tensor, low: int, high: int) -
 
 def _of_phase(x: Tensor, phase: int) -> Tensor:
     """Pixels (B, h, w) of a phase of one plane (B, H, W)."""
-    return x[:, phase // 2 :: 2, phase % 2 :: 2]
+    return x[(..., *pixels_of(phase))]
 
 
 def _join(phases: dict[int, Tensor]) -> Tensor:

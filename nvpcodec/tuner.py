@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from nvpcodec import exact
-from nvpcodec.model import Model, PhaseConfig
+from nvpcodec.model import Model, phase_config
 from nvpcodec.moves import Moves
 from nvpcodec.orientation import orientations
 from nvpcodec.phase_flow import PhaseFlow
@@ -54,10 +54,3 @@ class Tuner:
         from nvpcodec import tuning_search
 
         return tuning_search.find_tuning(self.model, planes, self.device, steps, moves, start)
-
-
-def phase_config(model: Model) -> PhaseConfig:
-    """The configuration of a phase model."""
-    if not isinstance(model.config, PhaseConfig):
-        raise TypeError("a phase coder needs a phase configuration")
-    return model.config

@@ -17,7 +17,7 @@ from torch.func import functional_call
 from nvpcodec.context import all_planes
 from nvpcodec.fixedpoint import FLOAT32_EXACT, accumulator_bounds
 from nvpcodec.float_layers import Conv, key
-from nvpcodec.model import Model, PhaseConfig
+from nvpcodec.model import Model, phase_config
 from nvpcodec.moves import Moves
 from nvpcodec.orientation import Orientation, orientations
 from nvpcodec.phase_model import PhaseModel
@@ -102,11 +102,10 @@ def _bounds(model: Model, layer: str, shifts: Ints, gains: Ints) -> NDArray[np.i
 
 def float_twin(model: Model) -> PhaseModel:
     """The float model whose weights are the integer model's."""
-    if not isinstance(model.config, PhaseConfig):
-        raise TypeError("only a phase model has a twin here")
-    twin = PhaseModel(model.config)
+    config = phase_config(model)
+    twin = PhaseModel(config)
     twin.requires_grad_(False)
-    for spec in model.config.layers():
+    for spec in config.layers():
         layer: Conv = twin.layer(spec.name)
         shift = model.tensors[f"{spec.name}.shift"].astype(np.int64)
         units = np.exp2(-shift.astype(np.float64))
