@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image as PillowImage
@@ -64,11 +66,12 @@ def awkward_tree(root: Path, count: int) -> int:
 BROKEN = {"broken.png.nvp", "circle.png.nvp"}
 
 
-def start(*arguments: str | Path, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
-    """`nvpcodec bulk` with the small model, in a session of its own."""
+@contextmanager
+def started(*arguments: str | Path, stderr: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
+    """`nvpcodec bulk` with the small model, in a session of its own; none of it outlives a failing test."""
     command = [sys.executable, "-m", "nvpcodec", "bulk", *map(str, arguments)]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*command, "--model", str(small_model_path()), "--device", "cpu"],
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
@@ -76,6 +79,12 @@ def start(*arguments: str | Path, stderr: int = subprocess.PIPE) -> subprocess.P
         text=True,
         start_new_session=True,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_for(what: Callable[[], bool]) -> None:

@@ -19,7 +19,7 @@ from tests.bulk.helpers import (
     check_outputs,
     leftovers,
     lines,
-    start,
+    started,
     wait_for,
     write_image,
 )
@@ -40,11 +40,10 @@ def group_is_gone(process: subprocess.Popen[str]) -> bool:
 
 def kill_halfway(source: Path, target: Path) -> dict[str, Entry]:
     """Kill a job and its workers after some files; what the manifest says is finished then."""
-    process = start(source, target, "--jobs", "2", "--verify")
-    wait_for(lambda: len(lines(target / "manifest.jsonl")) >= COUNT // 4 or process.poll() is not None)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    process.communicate()
+    with started(source, target, "--jobs", "2", "--verify") as process:
+        wait_for(lambda: len(lines(target / "manifest.jsonl")) >= COUNT // 4 or process.poll() is not None)
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
     wait_for(lambda: group_is_gone(process))
     return {entry.output: entry for entry in lines(target / "manifest.jsonl") if entry.error is None}
 
@@ -63,8 +62,8 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
     manifest.write_bytes(b"".join(kept) + last[:20])
     (target / ".0123456789abcdef.nvpcodec-part").write_bytes(b"half")
 
-    process = start(source, target, "--jobs", "2", "--verify")
-    out, err = process.communicate(timeout=300)
+    with started(source, target, "--jobs", "2", "--verify") as process:
+        out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (1, "")
     note, summary, error = err.splitlines()
     assert note.endswith(": the pixels of the JPEG are kept, not the JPEG file")
@@ -83,10 +82,10 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
 def test_interrupted_by_ctrl_c(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     awkward_tree(source, COUNT)
-    process = start(source, target, "--jobs", "2")
-    wait_for(lambda: len(lines(target / "manifest.jsonl")) >= 6 or process.poll() is not None)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the job and its workers
-    out, err = process.communicate(timeout=60)
+    with started(source, target, "--jobs", "2") as process:
+        wait_for(lambda: len(lines(target / "manifest.jsonl")) >= 6 or process.poll() is not None)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the job and its workers
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.strip()) == (130, "", "nvpcodec: error: interrupted")
     wait_for(lambda: group_is_gone(process))
     assert leftovers(target) == []
@@ -100,19 +99,18 @@ def test_there_and_back_with_a_bar_on_a_terminal(tmp_path: Path) -> None:
     write_image(source / "a.png", gradient())
     write_image(source / "deep/er/b.png", noise(1))
     ours, theirs = os.openpty()
-    process = start(source, target, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    while chunk := read_terminal(ours):
-        shown += chunk
-    assert process.wait() == 0
+    with started(source, target, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        while chunk := read_terminal(ours):
+            shown += chunk
+        assert process.wait() == 0
     assert b"0/2" in shown
     assert b"2/2" in shown
     assert b"2 done, 0 had been done, 0 failed; " in shown
-    process.communicate()
 
-    process = start(target, back, "--decode", "--quiet", "--manifest", tmp_path / "list.jsonl")
-    assert (*process.communicate(timeout=300), process.returncode) == ("", "", 0)
+    with started(target, back, "--decode", "--quiet", "--manifest", tmp_path / "list.jsonl") as process:
+        assert (*process.communicate(timeout=300), process.returncode) == ("", "", 0)
     assert sorted(path.relative_to(back).as_posix() for path in back.rglob("*.*")) == [
         "a.png",
         "deep/er/b.png",

@@ -24,7 +24,7 @@ from tests.bulk.helpers import (
     check_outputs,
     lines,
     small_job,
-    start,
+    started,
     wait_for,
 )
 
@@ -40,6 +40,8 @@ def cluster_of(workers: int) -> Iterator[tuple[Any, list[Any]]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # Ray's workers are nice, by 15: beside other tests on all cores they would get next to nothing.
+        patch.setenv("RAY_worker_niceness", "0")
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
         try:
             yield cluster, [cluster.add_node(num_cpus=1) for _ in range(workers)]
@@ -52,8 +54,10 @@ def test_a_lost_worker_loses_nothing_and_nothing_comes_twice(tmp_path: Path) -> 
     source, target = tmp_path / "source", tmp_path / "target"
     total = awkward_tree(source, COUNT)
     manifest = target / "manifest.jsonl"
-    with cluster_of(2) as (cluster, (_, lost)):
-        process = start(source, target, "--verify", f"--ray={cluster.address}")
+    with (
+        cluster_of(2) as (cluster, (_, lost)),
+        started(source, target, "--verify", f"--ray={cluster.address}") as process,
+    ):
         wait_for(lambda: len(lines(manifest)) >= COUNT // 5 or process.poll() is not None)
         before = len(lines(manifest))
         cluster.remove_node(lost, allow_graceful=False)  # SIGKILL to all of that machine's processes
