@@ -7,6 +7,7 @@ has no pixel, the nearest one is repeated.
 """
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import torch
 from torch import Tensor
@@ -75,10 +76,22 @@ ORIENTATIONS = tuple(
 REVERSALS = tuple(orientation for orientation in ORIENTATIONS if not orientation.transposed)
 
 
-def orientations(count: int, upright: bool = False) -> tuple[Orientation, ...]:
-    """Those that a model of so many uses; of them only those that are not transposed, if `upright`."""
+class Views(Enum):
+    """Which of its orientations a model sees an image in: all, those that are not transposed, or only as it
+    lies.
+    """
+
+    ALL = auto()
+    UPRIGHT = auto()
+    ONE = auto()
+
+
+def orientations(count: int, views: Views = Views.ALL) -> tuple[Orientation, ...]:
+    """Those that a model of so many uses in these views."""
+    if views is Views.ONE:
+        return ORIENTATIONS[:1]
     used = ORIENTATIONS[:count]
-    return tuple(orientation for orientation in used if not (upright and orientation.transposed))
+    return tuple(o for o in used if views is Views.ALL or not o.transposed)
 
 
 def _reversed(x: Tensor, dim: int, odd: int) -> Tensor:

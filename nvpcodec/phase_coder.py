@@ -143,17 +143,17 @@ class PhaseCoder:
 
     def _trials(self, planes: Ints, tuner: Tuner) -> Iterator["_Trial"]:
         """Planes (P, H, W) untuned, and with tunings that get better, each beside the linear parts that the
-        one before it left to find. The last round tries all kinds of tunings.
+        one before it left to find: in the first round one for all views, then from the best of them on.
         """
-        latest = self._trial(planes, UNTUNED)
-        yield latest
-        *first, last = tuner.steps
-        for steps in first:
+        untuned = self._trial(planes, UNTUNED)
+        first, *later = tuner.steps
+        starts = [replace(UNTUNED, views=views) for views in tuner.views()]
+        trials = [self._trial(planes, tuner.find(planes, first, untuned.moves, start)) for start in starts]
+        yield from (untuned, *trials)
+        latest = min(trials, key=len)
+        for steps in later:
             latest = self._trial(planes, tuner.find(planes, steps, latest.moves, latest.tuning))
             yield latest
-        for upright in tuner.kinds():
-            start = replace(latest.tuning, upright=upright)
-            yield self._trial(planes, tuner.find(planes, last, latest.moves, start))
 
     def _trial(self, planes: Ints, tuning: Tuning) -> "_Trial":
         moves = Moves.none(planes.shape, self._device)
@@ -244,11 +244,11 @@ class PhaseCoder:
 
     def _pop_flow(self, stack: Stack, head: Head, before: int) -> PhaseFlow:
         """The flow that a payload was coded with; what it says of that is the first on the stack."""
-        if not head.tuned:
+        if head.tuned is None:
             return self._flow
         layers = self._flow.config.layers()
-        tuning = pop_tuning(stack, self._table, layers, before, head.growth, head.gained)
-        return self._tuned(replace(tuning, upright=head.upright))
+        tuning = pop_tuning(stack, self._table, layers, before, head.growth, head.tuned.gained)
+        return self._tuned(replace(tuning, views=head.tuned.views))
 
     def _record_image(self, run: "_Recording", planes: Ints, later: int) -> None:
         """Record one image's planes (P, H, W); `later` samples are those of the images behind it."""

@@ -29,7 +29,7 @@ from nvpcodec.layout import (
 )
 from nvpcodec.model import PhaseConfig
 from nvpcodec.network import CouplingNetwork, Layer, layers_below
-from nvpcodec.orientation import REVERSALS, orientations
+from nvpcodec.orientation import REVERSALS, Views, orientations
 from nvpcodec.phase_view import Look, View
 from nvpcodec.refinement import Innovations, Refinement
 from nvpcodec.regressors import Regressors, Source
@@ -125,13 +125,16 @@ Coder = Callable[[Prediction], tuple[Tensor, Tensor]]
 class PhaseFlow:
     """The walk over one region. Holds the layers, by name; knows no stack.
 
-    If `upright`, scales are seen in no orientation that is transposed.
+    Scales are seen in those of the model's orientations that `views` tells.
     """
 
-    def __init__(self, config: PhaseConfig, layers: Mapping[str, Layer], upright: bool = False) -> None:
+    def __init__(self, config: PhaseConfig, layers: Mapping[str, Layer], views: Views = Views.ALL) -> None:
         self.config = config
         self._layers = layers
-        self._orientations = orientations(config.orientations, upright)
+        self._orientations = orientations(config.orientations, views)
+        reversals = REVERSALS[: config.refinement_orientations]
+        #: Those that refinements see features of.
+        self.refining = tuple(o for o in reversals if o in self._orientations)
 
     def walk(
         self, height: int, width: int, planes: int, coarsest: Tensor, code: Coder, last: int = 0
@@ -162,8 +165,7 @@ class PhaseFlow:
         if not self.config.refinement_width or features.shape[-2] * features.shape[-1] < REFINED_BLOCKS:
             return None
         layers = layers_below(self._layers, self.config.refinement(level, phase, plane))
-        orientations = REVERSALS[: self.config.refinement_orientations]
-        return Refinement(layers, phase, plane, features, innovations, orientations=orientations)
+        return Refinement(layers, phase, plane, features, innovations, orientations=self.refining)
 
     def views(self, level: int, grid: tuple[int, int], handed: Sequence[Tensor | None]) -> list[View]:
         """A scale whose squeezed grid is h x w in each orientation, with the features that the coarser scale
@@ -241,11 +243,10 @@ class _Level:
 
     def _turned_back(self, looks: list[Look], features: list[Tensor], phase: int) -> Tensor:
         """Those features that a refinement of a phase sees, (n, head width, h, w), as the image lies."""
-        orientations = REVERSALS[: self.flow.config.refinement_orientations]
         seen = [
             look.orientation.turn_back(x, phase)
             for look, x in zip(looks, features, strict=True)
-            if look.orientation in orientations
+            if look.orientation in self.flow.refining
         ]
         return seen[0] if len(seen) == 1 else torch.cat(seen)
 

@@ -1,16 +1,35 @@
 """What the first byte of a phase flow's payload tells.
 
-It is the place of the chunks' growth in `recorder.GROWTHS`, with the highest bit set if a tuning comes first
-on the stack, the next one if that is upright, and the third if it has gains.
+Its five low bits are the place of the chunks' growth in `recorder.GROWTHS`. The three high ones tell whether
+a tuning comes first on the stack, whether it has gains, and in which views the model sees the image.
 """
 
 from dataclasses import dataclass
 
 from nvpcodec.errors import DamagedFileError
+from nvpcodec.orientation import Views
 from nvpcodec.recorder import GROWTHS
 from nvpcodec.tuning import Tuning
 
-TUNED, UPRIGHT, GAINED = 128, 64, 32
+
+@dataclass(frozen=True)
+class Tuned:
+    """How a tuning is."""
+
+    views: Views
+    gained: bool = True
+
+
+#: By the three high bits; what is missing is reserved. Encoders no longer write tunings that have no gains.
+KINDS = {
+    0: None,
+    1: Tuned(Views.ONE),
+    4: Tuned(Views.ALL, gained=False),
+    5: Tuned(Views.ALL),
+    6: Tuned(Views.UPRIGHT, gained=False),
+    7: Tuned(Views.UPRIGHT),
+}
+KIND_UNIT = 32
 
 
 @dataclass(frozen=True)
@@ -18,9 +37,7 @@ class Head:
     """A growth, and how the tuning is, if there is one."""
 
     growth: int
-    tuned: bool = False
-    upright: bool = False
-    gained: bool = False
+    tuned: Tuned | None = None
 
     @classmethod
     def of(cls, first: bytes) -> "Head":
@@ -30,21 +47,19 @@ class Head:
         DamagedFileError
             There is no byte, or it is reserved.
         """
-        byte = first[0] if first else 0
-        tuned, upright, gained = (bool(byte & flag) for flag in (TUNED, UPRIGHT, GAINED))
-        growth = byte % GAINED
-        if not first or growth >= len(GROWTHS) or ((upright or gained) and not tuned):
+        kind, growth = divmod(first[0], KIND_UNIT) if first else (0, len(GROWTHS))
+        if kind not in KINDS or growth >= len(GROWTHS):
             raise DamagedFileError(
                 "the payload of a region does not begin like one; get a good copy of the file"
             )
-        return cls(GROWTHS[growth], tuned, upright, gained)
+        return cls(GROWTHS[growth], KINDS[kind])
 
     def __bytes__(self) -> bytes:
-        flags = TUNED * self.tuned | UPRIGHT * self.upright | GAINED * self.gained
-        return bytes([GROWTHS.index(self.growth) | flags])
+        kind = next(kind for kind, tuned in KINDS.items() if tuned == self.tuned)
+        return bytes([kind * KIND_UNIT + GROWTHS.index(self.growth)])
 
     @classmethod
     def with_tuning(cls, growth: int, tuning: Tuning) -> "Head":
         if not tuning.shifts:
             return cls(growth)
-        return cls(growth, tuned=True, upright=tuning.upright, gained=bool(tuning.gains))
+        return cls(growth, Tuned(tuning.views, gained=bool(tuning.gains)))

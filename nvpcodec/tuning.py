@@ -15,6 +15,7 @@ from nvpcodec.distribution import BaseTable
 from nvpcodec.errors import DamagedFileError, ModelError
 from nvpcodec.fixedpoint import FLOAT32_EXACT, WEIGHT_MAX
 from nvpcodec.model import LayerSpec, Model
+from nvpcodec.orientation import Views
 from nvpcodec.recorder import Recorder
 from nvpcodec.stack import Ints, Stack
 from nvpcodec.steps import pop_around_zero, push_around_zero
@@ -33,13 +34,13 @@ class Tuning:
     """int32 shifts and gains (out,) of each layer, by its name, in steps; older files have no gains, and a
     model as it is has neither.
 
-    If `upright`, the model sees the image in no orientation that is transposed: what a tuning learns of rows
-    need not hold for columns.
+    What a tuning learns of rows need not hold for columns, nor what is left be like what is right: it says in
+    which `views` the model sees the image.
     """
 
     shifts: Mapping[str, Ints]
     gains: Mapping[str, Ints] = field(default_factory=dict)
-    upright: bool = False
+    views: Views = Views.ALL
 
     def applied(self, model: Model) -> Model:
         """The model with these biases and weights.

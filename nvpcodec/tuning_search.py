@@ -66,7 +66,7 @@ def find_tuning(
         coded = torch.from_numpy(planes).float().to(device)
         # Copied, as no gradient may pass by what a caller made in inference mode.
         moved = [scale.clone() for scale in moves.scales[: twin.scales]]
-        seen = orientations(twin.config.orientations, start.upright)
+        seen = orientations(twin.config.orientations, start.views)
         generator = np.random.default_rng(steps)
         for step in range(steps):
             for group in optimiser.param_groups:
@@ -80,7 +80,7 @@ def find_tuning(
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-    found = Tuning(_rounded(shifts, SHIFTS), _rounded(gains, GAINS), start.upright)
+    found = Tuning(_rounded(shifts, SHIFTS), _rounded(gains, GAINS), start.views)
     return within_bounds(found, model)
 
 

@@ -988,9 +988,8 @@ def phase_size(p: int, scale: Size) -> Size:
 
 def decode_phase(model: Model, reader: Reader, height: int, width: int, planes: int) -> Array:
     """The planes (planes, h, w) of a region."""
-    growth = reader.u8()
-    tuned, growth = divmod(growth, 32)
-    require(growth < len(GROWTHS) and tuned in (0, 4, 5, 6, 7), "a reserved growth")
+    tuned, growth = divmod(reader.u8(), 32)
+    require(growth < len(GROWTHS) and tuned in (0, 1, 4, 5, 6, 7), "a reserved growth")
     stack = Stack(reader.rest())
     sizes = [(height, width)]
     while sizes[-1][0] * sizes[-1][1] > 16:
@@ -1002,7 +1001,9 @@ def decode_phase(model: Model, reader: Reader, height: int, width: int, planes: 
     for plane, (low, high) in zip(range(planes), LEGAL):
         numbers = stack.pop_list(values[plane].size, high - low + 1)
         values[plane] = low + np.array(numbers).reshape(sizes[-1])
-    seen = [o for o in range(model.orientations) if tuned < 6 or not ORIENTATIONS[o].transposed]
+    seen = list(range(1 if tuned == 1 else model.orientations))
+    if tuned in (6, 7):
+        seen = [o for o in seen if not ORIENTATIONS[o].transposed]
     flow = PhaseFlow(model, stack, GROWTHS[growth], planes, coded)
     features: dict[int, Array | None] = dict.fromkeys(seen)
     for scale in reversed(range(len(sizes) - 1)):
@@ -1221,7 +1222,11 @@ class PhaseFlow:
                     f"{level}.phase{p}.refinement{plane}",
                     p,
                     plane,
-                    {o: ORIENTATIONS[o].back(hidden[o], p) for o in self.model.refinement_orientations},
+                    {
+                        o: ORIENTATIONS[o].back(hidden[o], p)
+                        for o in self.model.refinement_orientations
+                        if o in hidden
+                    },
                 )
                 m, x = self.decode_plane(
                     m[:rows, :columns], s[:rows, :columns], regressors, refinement, innovations

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nvpcodec.layout import DIAGONAL, PASSES, PHASES, RIGHT, known_around, seen_before
 from nvpcodec.model import UNTRANSPOSED
-from nvpcodec.orientation import ORIENTATIONS, REVERSALS, Orientation, orientations
+from nvpcodec.orientation import ORIENTATIONS, REVERSALS, Orientation, Views, orientations
 
 
 def phases_of(image: Tensor) -> list[Tensor]:
@@ -24,7 +24,8 @@ def turned_image(image: Tensor, orientation: Orientation) -> Tensor:
 
 
 def test_there_are_eight() -> None:
-    assert {n: len(orientations(n, upright=True)) for n in (1, 2, 4, 8)} == UNTRANSPOSED
+    assert {n: len(orientations(n, Views.UPRIGHT)) for n in (1, 2, 4, 8)} == UNTRANSPOSED
+    assert {orientations(n, Views.ONE) for n in (1, 2, 4, 8)} == {ORIENTATIONS[:1]}
     assert len(set(ORIENTATIONS)) == 8
     assert ORIENTATIONS[0] == Orientation()
 

@@ -25,6 +25,7 @@ from nvpcodec.container import Container, RegionPart
 from nvpcodec.errors import NvpError
 from nvpcodec.model import Config, CouplingConfig, Model, PhaseConfig, save
 from nvpcodec.options import DEFAULT_EFFORT, Options
+from nvpcodec.orientation import Views
 from nvpcodec.phase_coder import phase_coder
 from nvpcodec.pixels import Image, Kind
 from nvpcodec.pixels import Samples as AnySamples
@@ -252,7 +253,7 @@ def test_refined_regions(height: int, width: int, kind: Kind, orientations: tupl
 
 
 def tuned_part(
-    samples: Samples, kind: Kind, model: Model, gained: bool = False, upright: bool = False
+    samples: Samples, kind: Kind, model: Model, gained: bool = False, views: Views = Views.ALL
 ) -> RegionPart:
     """A region coded with random shifts and, if asked, gains."""
     generator = np.random.default_rng(2)
@@ -263,7 +264,7 @@ def tuned_part(
             spec.name: generator.integers(-most, most + 1, spec.outputs).astype(np.int32) for spec in layers
         }
 
-    tuning = Tuning(steps(2), steps(31) if gained else {}, upright)
+    tuning = Tuning(steps(2), steps(31) if gained else {}, views)
     coder = phase_coder(model, torch.device("cpu"))
     planes = colour.to_planes(samples)
     return RegionPart(container.MODE_FLOW, coder._encode([planes], tuning)[0])
@@ -283,14 +284,17 @@ def test_tuned_regions(height: int, width: int, kind: Kind, refinement_width: in
 
 @pytest.mark.parametrize("orientations", [(4, 1), (8, 1), (8, 4)])
 @pytest.mark.parametrize(("height", "width", "kind"), [(33, 34, Kind.RGB), (40, 29, Kind.GREY)])
-def test_upright_regions(height: int, width: int, kind: Kind, orientations: tuple[int, int]) -> None:
+def test_tuned_regions_in_some_views(
+    height: int, width: int, kind: Kind, orientations: tuple[int, int]
+) -> None:
     samples = scene(height, height, width, kind.channels)
     model = phase_model(orientations[0], 7, orientations[1])
-    parts = [tuned_part(samples, kind, model, True, upright) for upright in (False, True)]
-    assert parts[0].payload != parts[1].payload
-    for mode in (container.MODE_FLOW, container.MODE_FLOW_TOP_FIRST):
-        data = file_of(samples, kind, 8, (in_mode(mode, parts[1], kind),), width, model)
-        assert np.array_equal(decoded(data, model), samples)
+    parts = [tuned_part(samples, kind, model, True, views) for views in Views]
+    assert len({part.payload[1:] for part in parts}) == len(Views)
+    for part in parts:
+        for mode in (container.MODE_FLOW, container.MODE_FLOW_TOP_FIRST):
+            data = file_of(samples, kind, 8, (in_mode(mode, part, kind),), width, model)
+            assert np.array_equal(decoded(data, model), samples)
 
 
 @pytest.mark.parametrize(

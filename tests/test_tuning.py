@@ -14,9 +14,9 @@ from nvpcodec.errors import DamagedFileError
 from nvpcodec.fixedpoint import FLOAT32_EXACT
 from nvpcodec.model import Model
 from nvpcodec.moves import Moves
-from nvpcodec.orientation import ORIENTATIONS, Orientation
+from nvpcodec.orientation import ORIENTATIONS, Orientation, Views
 from nvpcodec.phase_coder import PhaseCoder, phase_coder
-from nvpcodec.phase_head import TUNED, Head
+from nvpcodec.phase_head import KIND_UNIT, KINDS, Head, Tuned
 from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack
@@ -178,7 +178,8 @@ def test_tuned_payloads_are_smaller_and_come_back(count: int) -> None:
     tuned, accounts = tuned_payload(count)
     plain, _ = coder(7).encode(planes)
     assert len(tuned) < 0.99 * len(plain)
-    assert tuned[0] >= TUNED > plain[0]
+    assert Head.of(tuned).tuned == Tuned(Views.ALL)
+    assert Head.of(plain).tuned is None
     assert np.array_equal(coder(1).decode(tuned, count, 200, 180), planes)
     assert 8 * len(tuned) == accounts.stack_bits + accounts.side_bits
 
@@ -192,7 +193,7 @@ def test_costs_of_a_tuned_payload_are_those_of_its_pixels() -> None:
 
 def test_small_images_are_not_tuned() -> None:
     planes = waves(3, 60, 70)
-    assert coder(9).encode(planes)[0] == coder(7).encode(planes)[0] or coder(9).encode(planes)[0][0] < TUNED
+    assert Head.of(coder(9).encode(planes)[0]).tuned is None
     assert not can_be_tuned(planes)
     assert not can_be_tuned(np.zeros((1, 8, TUNED_PIXELS), np.int32)), "too narrow for a crop"
     assert can_be_tuned(np.zeros((1, 128, TUNED_PIXELS // 128), np.int32))
@@ -206,25 +207,25 @@ def test_a_tuning_that_does_not_pay_is_left_out(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("nvpcodec.tuning_search.find_tuning", useless)
     planes = waves(3, 200, 180)
-    assert coder(8).encode(planes)[0][0] < TUNED
+    assert Head.of(coder(8).encode(planes)[0]).tuned is None
 
 
-@pytest.mark.parametrize("useless", [False, True])
-def test_the_smaller_of_two_tunings_is_kept(monkeypatch: pytest.MonkeyPatch, useless: bool) -> None:
-    """Of a model that turns images, one for all orientations and one for those that are not transposed."""
+@pytest.mark.parametrize("best", Views)
+def test_the_smallest_of_all_tunings_is_kept(monkeypatch: pytest.MonkeyPatch, best: Views) -> None:
+    """Of a model that turns images, for which each kind of views is tried."""
 
     def find(
         model: Model, planes: Ints, device: torch.device, steps: int, moves: Moves, start: Tuning
     ) -> Tuning:
-        if start.upright == useless:
-            return replace(random_tuning(3, most=100), upright=start.upright)
+        if start.views is not best:
+            return Tuning(random_steps(3, 100), random_steps(4, 9), start.views)
         return find_tuning(model, planes, device, steps, moves, start)
 
     monkeypatch.setattr("nvpcodec.tuning_search.find_tuning", find)
     several = phase_coder(small_model(replace(REFINED, orientations=4)), CPU, 8)
     planes = waves(3, 200, 180)
     payload, _ = several.encode(planes)
-    assert Head.of(payload) == replace(Head.of(payload), tuned=True, upright=not useless)
+    assert Head.of(payload).tuned == Tuned(best)
     assert np.array_equal(several.decode(payload, 3, 200, 180), planes)
 
 
@@ -274,11 +275,10 @@ def test_a_search_goes_on_from_a_tuning() -> None:
     """A search of no steps finds what it began with, and a later one is nearer to it than to nothing."""
     model = small_model(REFINED)
     planes = waves(3, 200, 180)
-    start = Tuning(random_steps(6, 9), random_steps(7, 9), upright=True)
+    start = Tuning(random_steps(6, 9), random_steps(7, 9), Views.UPRIGHT)
     nothing_new = find_tuning(model, planes, CPU, 0, Moves.none(planes.shape, CPU), start)
     later = find_tuning(model, planes, CPU, 2, Moves.none(planes.shape, CPU), start)
-    assert nothing_new.upright
-    assert later.upright
+    assert nothing_new.views is later.views is Views.UPRIGHT
     for steps in ("shifts", "gains"):
         for name, started in getattr(start, steps).items():
             assert np.array_equal(getattr(nothing_new, steps)[name], started)
@@ -287,9 +287,9 @@ def test_a_search_goes_on_from_a_tuning() -> None:
 
 def test_heads() -> None:
     for growth in GROWTHS:
-        for flags in ((), (True,), (True, True), (True, False, True), (True, True, True)):
-            assert Head.of(bytes(Head(growth, *flags))) == Head(growth, *flags)
-    legal = {flags + growth for flags in (0, 128, 160, 192, 224) for growth in range(len(GROWTHS))}
+        for tuned in KINDS.values():
+            assert Head.of(bytes(Head(growth, tuned))) == Head(growth, tuned)
+    legal = {kind * KIND_UNIT + growth for kind in (0, 1, 4, 5, 6, 7) for growth in range(len(GROWTHS))}
     for first in (b"", *(bytes([byte]) for byte in set(range(256)) - legal)):
         with pytest.raises(DamagedFileError):
             Head.of(first)
@@ -298,7 +298,7 @@ def test_heads() -> None:
 def test_a_chain_has_no_tuning() -> None:
     payload, _ = coder(5).encode_chain([waves(1, 20, 20)] * 2)
     with pytest.raises(DamagedFileError):
-        coder(5).decode_chain(bytes([payload[0] + TUNED]) + payload[1:], 1, [(20, 20)] * 2)
+        coder(5).decode_chain(bytes([payload[0] + 5 * KIND_UNIT]) + payload[1:], 1, [(20, 20)] * 2)
 
 
 def test_damaged_tunings_never_end_in_another_error() -> None:
