@@ -190,7 +190,10 @@ def cases() -> dict[str, Case]:
         f"{default}-jpeg": Case(jpeg_coloured(Kind.RGB)),
         f"{default}-jpeg-rgba": Case(jpeg_coloured(Kind.RGBA)),
     }
-    tuned = {f"{default}-gained": Case(crop(Kind.RGB, TUNED), effort=9)}
+    tuned = {
+        f"{default}-gained": Case(crop(Kind.RGB, TUNED), effort=9),
+        f"best-{zoo.CURRENT['best']}-tuned": Case(crop(Kind.RGB, TUNED), "best", effort=8),
+    }
     return plain | flow | ranked | tuned
 
 
