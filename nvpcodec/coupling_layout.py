@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from nvpcodec.layout import BELOW, DIAGONAL, KEPT, PHASES, RIGHT
+from nvpcodec.layout import BELOW, DIAGONAL, KEPT, PHASES, RIGHT, pixels_of
 
 COLOURS = 3
 #: Scales of the flow. The last one factors nothing out.
@@ -73,7 +73,7 @@ def latent_channels() -> Iterator[tuple[int, int]]:
 
 def phase_views(x: Any) -> list[Any]:
     """The four phases of x (..., H, W), H and W even."""
-    return [x[..., p // 2 :: 2, p % 2 :: 2] for p in range(PHASES)]
+    return [x[(..., *pixels_of(p))] for p in range(PHASES)]
 
 
 @dataclass(frozen=True)

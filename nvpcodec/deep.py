@@ -18,7 +18,7 @@ from nvpcodec.deep_search import find_fit
 from nvpcodec.deep_values import find_values, roughness, values_from_bytes
 from nvpcodec.deep_walk import Place, walk
 from nvpcodec.errors import DamagedFileError
-from nvpcodec.layout import scale_sizes
+from nvpcodec.layout import pixels_of, scale_sizes
 from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.stack import Stack, from_bytes, to_bytes
 from nvpcodec.wide_symbols import Wide, logistic_table, pop_wide, push_wide
@@ -104,7 +104,7 @@ def _record(recorder: Recorder, planes: Wide, legal: list[tuple[int, int]]) -> N
         recorder.push((values.reshape(-1) - low).astype(np.int32), high - low + 1)
 
     def code(level: int, phase: int, place: Place) -> tuple[Wide, Wide]:
-        x = scales[level][place.plane, phase // 2 :: 2, phase % 2 :: 2]
+        x = scales[level][(place.plane, *pixels_of(phase))]
         low, high = legal[place.plane]
         fit = unfitted(*place.counts)
         if x.size >= FIT_PIXELS:

@@ -25,6 +25,7 @@ from nvpcodec.layout import (
     RIGHT,
     TAPS,
     phase_size,
+    pixels_of,
     scale_sizes,
 )
 from nvpcodec.tables import SHIFT_UNIT
@@ -117,7 +118,7 @@ class _Scale:
     def _joined(self, phases: dict[int, Wide]) -> Wide:
         joined = np.empty((len(phases[KEPT]), *self.size), np.int64)
         for phase in range(PHASES):
-            inside = joined[:, phase // 2 :: 2, phase % 2 :: 2]
+            inside = joined[(..., *pixels_of(phase))]
             inside[:] = phases[phase][:, : inside.shape[1], : inside.shape[2]]
         return joined
 

@@ -22,7 +22,7 @@ from nvpcodec.distribution import BaseTable, Distribution
 from nvpcodec.errors import InputError
 from nvpcodec.fit import plain_distribution, plain_mean
 from nvpcodec.layout import scale_sizes
-from nvpcodec.model import PLANES, Model, PhaseConfig
+from nvpcodec.model import PLANES, Model, phase_config
 from nvpcodec.phase_flow import Part, PhaseFlow, Prediction
 from nvpcodec.quantiles import Fractions, Words
 from nvpcodec.stack import Ints
@@ -43,10 +43,8 @@ class PhaseLatents:
     """
 
     def __init__(self, model: Model, device: torch.device) -> None:
-        if not isinstance(model.config, PhaseConfig):
-            raise TypeError("these latents need a phase configuration")
         layers = exact.layers(model, device, exact.find_lowering(model, device))
-        self._flow, self._table = PhaseFlow(model.config, layers), BaseTable(model.tensors["base"])
+        self._flow, self._table = PhaseFlow(phase_config(model), layers), BaseTable(model.tensors["base"])
         self._device = device
 
     def forward(self, planes: Ints) -> dict[str, NDArray[Any]]:
