@@ -93,8 +93,8 @@ def normalise(differences: Tensor, activity: Tensor) -> Tensor:
 
 
 def all_planes(x: Tensor) -> Tensor:
-    """Planes (B, 3, h, w) of (B, P, h, w): a grey image has chroma zero."""
-    return F.pad(x, (0, 0, 0, 0, 0, PLANES - x.shape[1]))
+    """Planes (..., 3, h, w) of (..., P, h, w): a grey image has chroma zero."""
+    return F.pad(x, (0, 0, 0, 0, 0, PLANES - x.shape[-3]))
 
 
 def table(entries: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:

@@ -77,18 +77,19 @@ REVERSALS = tuple(orientation for orientation in ORIENTATIONS if not orientation
 
 
 class Views(Enum):
-    """Which of its orientations a model sees an image in: all, those that are not transposed, or only as it
-    lies.
+    """Which of its orientations a tuned model sees an image in: all, those that are not transposed, or only
+    as it lies; or as it lies, beside the model as it was, which sees it in all.
     """
 
     ALL = auto()
     UPRIGHT = auto()
     ONE = auto()
+    BESIDE = auto()
 
 
 def orientations(count: int, views: Views = Views.ALL) -> tuple[Orientation, ...]:
     """Those that a model of so many uses in these views."""
-    if views is Views.ONE:
+    if views in (Views.ONE, Views.BESIDE):
         return ORIENTATIONS[:1]
     used = ORIENTATIONS[:count]
     return tuple(o for o in used if views is Views.ALL or not o.transposed)

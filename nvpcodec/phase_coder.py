@@ -26,9 +26,9 @@ from nvpcodec.fit_search import (
     find_refined_linear_part,
     no_linear_part,
 )
+from nvpcodec.heard import Heard
 from nvpcodec.layout import pixels_of, scale_sizes
 from nvpcodec.model import Model, PhaseConfig, phase_config
-from nvpcodec.moves import Moves
 from nvpcodec.options import DEFAULT_EFFORT
 from nvpcodec.phase_flow import Part, PhaseFlow, Prediction
 from nvpcodec.phase_head import Head
@@ -37,7 +37,7 @@ from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack, from_bytes, to_bytes
 from nvpcodec.steps import pop_symbols, push_symbols, symbol_bits
 from nvpcodec.tables import LEGAL
-from nvpcodec.tuner import TUNING_STEPS_OF_EFFORT, Tuner
+from nvpcodec.tuner import ROUNDS_OF_EFFORT, Tuner
 from nvpcodec.tuning import UNTUNED, Tuning, pop_tuning, push_tuning
 
 
@@ -86,7 +86,7 @@ def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT
     """
     config = phase_config(model)
     exact.require_exact_sums(device)
-    tuner = Tuner(model, device, exact.find_lowering(model, device), TUNING_STEPS_OF_EFFORT[effort - 1])
+    tuner = Tuner(model, device, exact.find_lowering(model, device), ROUNDS_OF_EFFORT[effort - 1])
     table = BaseTable(model.tensors["base"])
     return PhaseCoder(tuner.flow(), table, device, search_of(config, effort), tuner)
 
@@ -145,19 +145,19 @@ class PhaseCoder:
         """Planes (P, H, W) untuned, and with tunings that get better, each beside the linear parts that the
         one before it left to find: in the first round one for all views, then from the best of them on.
         """
-        untuned = self._trial(planes, UNTUNED)
-        first, *later = tuner.steps
-        starts = [replace(UNTUNED, views=views) for views in tuner.views()]
-        trials = [self._trial(planes, tuner.find(planes, first, untuned.moves, start)) for start in starts]
-        yield from (untuned, *trials)
-        latest = min(trials, key=len)
-        for steps in later:
-            latest = self._trial(planes, tuner.find(planes, steps, latest.moves, latest.tuning))
-            yield latest
+        latest = untuned = self._trial(planes, UNTUNED)
+        yield untuned
+        starts = [replace(UNTUNED, views=views) for views in tuner.views]
+        for of_round in tuner.rounds:
+            heard = replace(latest.heard, words=untuned.heard.words)
+            trials = [self._trial(planes, tuner.find(planes, of_round, heard, start)) for start in starts]
+            yield from trials
+            latest = min(trials, key=len)
+            starts = [latest.tuning]
 
     def _trial(self, planes: Ints, tuning: Tuning) -> "_Trial":
-        moves = Moves.none(planes.shape, self._device)
-        return _Trial(tuning, *self._encode([planes], tuning, _Listeners(asked=moves.note)), moves)
+        heard = Heard.nothing(planes.shape, self._device)
+        return _Trial(tuning, *self._encode([planes], tuning, _Listeners(asked=heard.note)), heard)
 
     def encode_chain(self, images: Sequence[Ints]) -> tuple[bytes, Accounts]:
         """Several images' int32 planes (P, H, W), of one P, as one payload: they share the stack.
@@ -409,12 +409,12 @@ def _in_raster_order(parts: _Parts, size: tuple[int, ...]) -> Distribution:
 
 @dataclass(frozen=True)
 class _Trial:
-    """An image's payload with one tuning, and by how much its linear parts move means."""
+    """An image's payload with one tuning, and what was heard of it."""
 
     tuning: Tuning
     payload: bytes
     accounts: Accounts
-    moves: Moves
+    heard: Heard
 
     def __len__(self) -> int:
         return len(self.payload)

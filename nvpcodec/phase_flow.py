@@ -74,6 +74,7 @@ Values = Callable[[Part], Tensor]
 class Prediction:
     """What the network says of one plane of one phase, on the valid (h, w) part of the squeezed grid.
 
+    words:      (2, h, w), shift and log-scale as the network says them, in units of activations
     mean:       (h, w), shift already added, sixteenths of a pixel step
     scale:      (h, w), index of the base table
     regressors: what the linear part of the shift is a weighted sum of
@@ -84,6 +85,7 @@ class Prediction:
     phase: int
     plane: int
     remaining: int
+    words: Tensor = field(repr=False)
     mean: Tensor = field(repr=False)
     scale: Tensor = field(repr=False)
     regressors: Callable[[], Regressors] = field(repr=False)
@@ -125,13 +127,21 @@ Coder = Callable[[Prediction], tuple[Tensor, Tensor]]
 class PhaseFlow:
     """The walk over one region. Holds the layers, by name; knows no stack.
 
-    Scales are seen in those of the model's orientations that `views` tells.
+    Scales are seen in those of the model's orientations that `views` tells. A flow `beside` this one sees
+    them in its own, and its words count as much.
     """
 
-    def __init__(self, config: PhaseConfig, layers: Mapping[str, Layer], views: Views = Views.ALL) -> None:
+    def __init__(
+        self,
+        config: PhaseConfig,
+        layers: Mapping[str, Layer],
+        views: Views = Views.ALL,
+        beside: "PhaseFlow | None" = None,
+    ) -> None:
         self.config = config
         self._layers = layers
         self._orientations = orientations(config.orientations, views)
+        self._beside = beside
         reversals = REVERSALS[: config.refinement_orientations]
         #: Those that refinements see features of.
         self.refining = tuple(o for o in reversals if o in self._orientations)
@@ -145,16 +155,30 @@ class PhaseFlow:
         sizes = scale_sizes(height, width)
         remaining = planes * (height * width - sizes[-1][0] * sizes[-1][1])
         x = coarsest
-        handed: Sequence[Tensor | None] = [None] * len(self._orientations)
+        handed: Sequence[Tensor | None] = [None] * self._looks
         for level in reversed(range(last, len(sizes) - 1)):
             step = _Level(self, level, sizes[level], planes, remaining, code)
             x, handed = step.run(x, handed)
             remaining = step.remaining
         return x
 
-    def network(self, level: int, coupling: int) -> CouplingNetwork:
+    @property
+    def _looks(self) -> int:
+        """At each scale: its own, and behind them those of the flow beside it."""
+        return len(self._orientations) + (self._beside._looks if self._beside else 0)
+
+    def networks(self, level: int, coupling: int) -> list[CouplingNetwork]:
+        """That of each look."""
         layers = layers_below(self._layers, self.config.prefix(level, coupling))
-        return CouplingNetwork(layers, exact.add, self.config.blocks[coupling])
+        network = CouplingNetwork(layers, exact.add, self.config.blocks[coupling])
+        beside = self._beside.networks(level, coupling) if self._beside else []
+        return [network] * len(self._orientations) + beside
+
+    def agreed(self, said: list[Tensor]) -> Tensor:
+        """What comes of the words (2, h, w) of all looks."""
+        count = len(self._orientations)
+        own = _mean(torch.stack(said[:count]))
+        return _mean(torch.stack([own, self._beside.agreed(said[count:])])) if self._beside else own
 
     def refinement(
         self, level: int, phase: int, plane: int, features: Tensor, innovations: Innovations
@@ -172,13 +196,15 @@ class PhaseFlow:
         hands on, if there is one.
         """
         up = self._layers[self.config.up(level)]
-        return [
+        count = len(self._orientations)
+        own = [
             View(
                 orientation,
                 None if features is None else orientation.on_grid(F.pixel_shuffle(up(features), 2), grid),
             )
-            for orientation, features in zip(self._orientations, handed, strict=True)
+            for orientation, features in zip(self._orientations, handed[:count], strict=True)
         ]
+        return own + (self._beside.views(level, grid, handed[count:]) if self._beside else [])
 
 
 class _Level:
@@ -198,11 +224,11 @@ class _Level:
         innovations = Innovations(kept)
         known = phases
         for coupling, changed in enumerate(COUPLINGS):
-            network = self.flow.network(self.level, coupling)
             for view in views:
                 for phase, values in known.items():
                     view.show(phase, values)
-            looks = [view.look(coupling, network) for view in views]
+            networks = self.flow.networks(self.level, coupling)
+            looks = [view.look(coupling, network) for view, network in zip(views, networks, strict=True)]
             known = self._changed(looks, changed, phases[KEPT], innovations)
             phases |= known
         return self._join(phases), [view.handed for view in views]
@@ -214,7 +240,7 @@ class _Level:
         values = {phase: kept.clone() for phase in changed}
         for plane in range(self.planes):
             said = [look.outputs(plane) for look in looks]
-            outputs = {phase: _mean(torch.stack([of[phase] for of, _ in said])) for phase in changed}
+            outputs = {phase: self.flow.agreed([of[phase] for of, _ in said]) for phase in changed}
             features = [features for _, features in said]
             left_over: list[Tensor] = []
             for phase in changed:
@@ -242,12 +268,14 @@ class _Level:
         return values
 
     def _turned_back(self, looks: list[Look], features: list[Tensor], phase: int) -> Tensor:
-        """Those features that a refinement of a phase sees, (n, head width, h, w), as the image lies."""
+        """Those features that a refinement of a phase sees, (n, head width, h, w), as the image lies: of the
+        first looks, which are the flow's own.
+        """
         seen = [
             look.orientation.turn_back(x, phase)
             for look, x in zip(looks, features, strict=True)
             if look.orientation in self.flow.refining
-        ]
+        ][: len(self.flow.refining)]
         return seen[0] if len(seen) == 1 else torch.cat(seen)
 
     def _prediction(
@@ -263,7 +291,8 @@ class _Level:
         """That of one phase and plane; `left_over` is what its mean left of phase 1, in quarter steps."""
         height, width = phase_size(phase, *self.size)
         inside = (..., slice(height), slice(width))
-        shift, log_scale = outputs[inside]
+        words = outputs[inside]
+        shift, log_scale = words
         activity = around.activity[0, plane][inside]
         moved = _shifted_right(shift * table(ACTIVITY_FACTOR, shift)[activity], ACTIVITY_FACTOR_BITS)
         steps = _scale_steps(log_scale)
@@ -281,6 +310,7 @@ class _Level:
             phase=phase,
             plane=plane,
             remaining=self.remaining,
+            words=words,
             mean=around.base4[0, plane][inside] * 4 + moved,
             scale=(table(SCALE_INDEX_OF_ACTIVITY, shift)[activity] + steps).clamp_(0, SCALES - 1),
             regressors=regressors,

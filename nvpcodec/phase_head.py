@@ -24,6 +24,7 @@ class Tuned:
 KINDS = {
     0: None,
     1: Tuned(Views.ONE),
+    2: Tuned(Views.BESIDE),
     4: Tuned(Views.ALL, gained=False),
     5: Tuned(Views.ALL),
     6: Tuned(Views.UPRIGHT, gained=False),

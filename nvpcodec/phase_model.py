@@ -80,6 +80,20 @@ class Placement:
         return Affine(-self.mean, -math.log(2) * self.log2_scale)
 
 
+@dataclass(frozen=True)
+class Given:
+    """What is given of one scale from the start, if anything.
+
+    planes: (B, 3, h, w)
+    moves:  (B, 3, h, w), what linear parts add to the means
+    words:  (B, 2, 3, h, w), shifts and log-scales that a model beside this one says, which count as much
+    """
+
+    planes: Tensor | None = None
+    moves: Tensor | None = None
+    words: Tensor | None = None
+
+
 #: Values (B, rows, columns) of a placement.
 Values = Callable[[Placement], Tensor]
 
@@ -98,9 +112,11 @@ class PhaseModel(nn.Module):
         self.dtype = dtype
         self.layers = build_layers(config.layers())
 
-    def forward(self, planes: Tensor, moves: Sequence[Tensor] | None = None) -> Tensor:
+    def forward(
+        self, planes: Tensor, moves: Sequence[Tensor] | None = None, words: Sequence[Tensor] | None = None
+    ) -> Tensor:
         """Nats (scales, 3, B) of every scale and plane, finest scale first; the plainly stored scale is not
-        counted. `moves` are what linear parts add to the means of each scale's planes (B, 3, h, w).
+        counted. `moves` and `words` of each scale are those of `Given`.
         """
         pyramid = self._pyramid(planes)
         nats = [[planes.new_zeros(len(planes)) for _ in range(PLANES)] for _ in pyramid[1:]]
@@ -111,7 +127,7 @@ class PhaseModel(nn.Module):
             nats[at.level][at.plane] = nats[at.level][at.plane] - masses.sum((1, 2))
             return x
 
-        self.walk(pyramid[-1], len(pyramid) - 1, score, pyramid, moves)
+        self.walk(pyramid[-1], len(pyramid) - 1, score, _given(pyramid, moves, words))
         return torch.stack([torch.stack(level) for level in nats])
 
     def log_prob(self, planes: Tensor) -> Tensor:
@@ -136,7 +152,7 @@ class PhaseModel(nn.Module):
             log_det = log_det + per_item(log_derivative)
             return x
 
-        self.walk(pyramid[-1], len(pyramid) - 1, standardise, pyramid)
+        self.walk(pyramid[-1], len(pyramid) - 1, standardise, _given(pyramid))
         return pyramid[-1], found, log_det
 
     def inverse(self, coarsest: Tensor, latents: list[Tensor]) -> Tensor:
@@ -157,16 +173,14 @@ class PhaseModel(nn.Module):
         coarsest: Tensor,
         levels: int,
         values: Values,
-        pyramid: Sequence[Tensor] | None = None,
-        moves: Sequence[Tensor] | None = None,
+        given: Sequence[Given] | None = None,
     ) -> Tensor:
         """Planes of the finest scale, each value asked of `values` in coding order: pass after pass, or whole
-        phases where the planes of all scales are known from the start.
+        phases where the planes of all scales are given from the start.
         """
         x, handed = coarsest, None
         for level in reversed(range(levels)):
-            known, moved = pyramid[level] if pyramid else None, moves[level] if moves else None
-            x, handed = self._level(level, x, handed, values, known, moved)
+            x, handed = self._level(level, x, handed, values, given[level] if given else Given())
         return x
 
     def layer(self, name: str) -> Conv:
@@ -191,8 +205,7 @@ class PhaseModel(nn.Module):
         kept: Tensor,
         handed: Tensor | None,
         values: Values,
-        known: Tensor | None,
-        moved: Tensor | None,
+        given: Given,
     ) -> tuple[Tensor, Tensor]:
         """Planes of one scale from the next coarser one's, and the features to hand on."""
         phases = {KEPT: kept}
@@ -204,9 +217,7 @@ class PhaseModel(nn.Module):
             network = self.network(level, coupling)
             context = self.cast(context_inputs(surroundings))
             features = network.features(context, features)
-            step = _Step(
-                self, level, coupling, network, features, surroundings, innovations, values, known, moved
-            )
+            step = _Step(self, level, coupling, network, features, surroundings, innovations, values, given)
             x = step.run()
             for i, phase in enumerate(changed):
                 phases[phase] = x[:, :, i]
@@ -232,8 +243,7 @@ class _Step:
     surroundings: list[Neighbourhood]
     innovations: Innovations
     values: Values
-    known: Tensor | None
-    moved: Tensor | None
+    given: Given
 
     def run(self) -> Tensor:
         """Values (B, 3, changed, h, w) of the changed phases."""
@@ -242,12 +252,12 @@ class _Step:
         for plane in range(PLANES):
             known = [self.model.cast(torch.stack(residuals, 2).flatten(1, 2))] if plane else []
             outputs, features = self.network.head(plane, self.features, *known)
-            shift, log_scale = outputs.to(self.surroundings[0].base4.dtype).chunk(2, 1)
+            shift, log_scale = self._agreed(outputs.to(self.surroundings[0].base4.dtype), plane).chunk(2, 1)
             activity = torch.stack([s.activity[:, plane] for s in self.surroundings], 1)
             base4 = torch.stack([s.base4[:, plane] for s in self.surroundings], 1)
             mean = base4 / 4 + shift * torch.exp2(activity / 2 - 2)
-            if self.moved is not None:
-                by = self.moved[:, plane]
+            if self.given.moves is not None:
+                by = self.given.moves[:, plane]
                 mean = mean + torch.stack([_of_phase(by, p) for p in COUPLINGS[self.coupling]], 1)
             mean = mean.clamp(*LEGAL[plane])
             log2_scale = (activity / 2 - 3 + log_scale).clamp(SCALE_MIN_LOG2, SCALE_MAX_LOG2)
@@ -259,6 +269,14 @@ class _Step:
             residuals.append(normalise(decoded[-1] * 4 - base4, activity))
         return torch.stack(decoded, 1)
 
+    def _agreed(self, outputs: Tensor, plane: int) -> Tensor:
+        """Shifts and log-scales (B, 2 * changed, h, w): the means with those that are given."""
+        if self.given.words is None:
+            return outputs
+        words = self.given.words[:, :, plane]
+        said = torch.stack([_of_phase(words, p) for p in COUPLINGS[self.coupling]], 2)
+        return (outputs + said.flatten(1, 2)) / 2
+
     def _phase(self, phase: int, plane: int, features: Tensor, mean: Tensor, log2_scale: Tensor) -> Tensor:
         """Values (B, h, w) of one phase and plane."""
         whole = Placement(self.level, phase, plane, EVERYTHING, mean, log2_scale)
@@ -266,8 +284,8 @@ class _Step:
             return self.values(whole)
         layers = self.model.refinement(self.level, phase, plane)
         refinement = Refinement(layers, phase, plane, features, self.innovations, self.model.cast)
-        if self.known is not None:
-            innovations = whole.innovations(whole.pixels(self.known))
+        if self.given.planes is not None:
+            innovations = whole.innovations(whole.pixels(self.given.planes))
             refinement.note(everywhere(*mean.shape[-2:]), innovations)
             return self.values(whole.refined(refinement.outputs_at_once().to(mean.dtype)))
         x = torch.empty_like(mean)
@@ -279,13 +297,25 @@ class _Step:
         return x
 
 
+def _given(
+    planes: Sequence[Tensor],
+    moves: Sequence[Tensor] | None = None,
+    words: Sequence[Tensor] | None = None,
+) -> list[Given]:
+    """Of all scales but the coarsest, from what is given of each."""
+    return [
+        Given(shown, moves[i] if moves else None, words[i] if words else None)
+        for i, shown in enumerate(planes[:-1])
+    ]
+
+
 def log_mass(x: Tensor, mean: Tensor, log2_scale: Tensor, low: int, high: int) -> Tensor:
     """Natural log of the logistic mass of [x - 1/2, x + 1/2]; the cells of the extremes are open-ended."""
     return logistic_log_mass(x, mean, torch.exp2(-log2_scale), low, high)
 
 
 def _of_phase(x: Tensor, phase: int) -> Tensor:
-    """Pixels (B, h, w) of a phase of one plane (B, H, W)."""
+    """Pixels (..., h, w) of a phase of planes (..., H, W)."""
     return x[(..., *pixels_of(phase))]
 
 

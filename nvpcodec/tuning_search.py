@@ -7,6 +7,7 @@ chooses. The file carries it as integers, and every decoder reads the same.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -17,9 +18,9 @@ from torch.func import functional_call
 from nvpcodec.context import all_planes
 from nvpcodec.fixedpoint import FLOAT32_EXACT, accumulator_bounds
 from nvpcodec.float_layers import Conv, key
+from nvpcodec.heard import Heard
 from nvpcodec.model import Model, phase_config
-from nvpcodec.moves import Moves
-from nvpcodec.orientation import Orientation, orientations
+from nvpcodec.orientation import Orientation, Views, orientations
 from nvpcodec.phase_model import PhaseModel
 from nvpcodec.stack import Ints
 from nvpcodec.tables import ACTIVATION_MIN, ACTIVATION_UNIT
@@ -35,10 +36,16 @@ SHIFT_RATE, GAIN_RATE = 0.25, 2.0
 WARM_UP_STEPS = 5
 #: What a step has to win, in bits. It costs about one.
 STEP_COST = 4
+#: What a channel that is shifted or scaled has to win at least, in bits. It costs some eight.
+CHANNEL_COST = 6
+#: Tiles of an image that tell which do.
+MOST_TILES = 64
 SHIFT_STEP, GAIN_STEP = 2.0**STEP_BITS / ACTIVATION_UNIT, 1 / GAIN_UNIT
 
 #: Of each layer, by its name: float32 (out,), in steps.
 Steps = Mapping[str, Tensor]
+
+Size = tuple[int, int]
 
 
 def can_be_tuned(planes: Ints) -> bool:
@@ -48,14 +55,21 @@ def can_be_tuned(planes: Ints) -> bool:
 
 
 def find_tuning(
-    model: Model, planes: Ints, device: torch.device, steps: int, moves: Moves, start: Tuning
+    model: Model,
+    planes: Ints,
+    device: torch.device,
+    steps: int,
+    pace: float,
+    heard: Heard,
+    start: Tuning,
 ) -> Tuning:
-    """Shifts and gains that make int32 planes (P, H, W) likelier, their own cost taken into account, while
-    linear parts move the means by `moves`: from a tuning that is known on, in its orientations.
+    """Shifts and gains that make int32 planes (P, H, W) likelier, their own cost taken into account: from a
+    tuning that is known on, in its views, beside the moves of linear parts and the words of the model as it
+    was that were heard of them. A slower pace wanders less.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        twin = float_twin(model).to(device)
-        shifts, gains = _taken(twin, start.shifts, device), _taken(twin, start.gains, device)
+        scene = _Scene.of(model, planes, device, heard, start.views)
+        shifts, gains = scene.taken(start.shifts), scene.taken(start.gains)
         optimiser = torch.optim.Adam(
             [
                 {"params": list(shifts.values()), "rate": SHIFT_RATE},
@@ -63,25 +77,20 @@ def find_tuning(
             ],
             betas=(0.9, 0.98),
         )
-        coded = torch.from_numpy(planes).float().to(device)
-        # Copied, as no gradient may pass by what a caller made in inference mode.
-        moved = [scale.clone() for scale in moves.scales[: twin.scales]]
-        seen = orientations(twin.config.orientations, start.views)
         generator = np.random.default_rng(steps)
         for step in range(steps):
             for group in optimiser.param_groups:
-                group["lr"] = group["rate"] * _schedule(step, steps)
-            turned = [seen[i] for i in generator.integers(len(seen), size=CROPS)]
-            windows = [_Window.random(generator, planes.shape[1:], orientation) for orientation in turned]
-            crops, beside = _cut(coded, windows), [_cut(scale, windows, i) for i, scale in enumerate(moved)]
+                group["lr"] = pace * group["rate"] * _schedule(step, steps)
+            turned = [scene.seen[i] for i in generator.integers(len(scene.seen), size=CROPS)]
+            windows = [_Window.random(generator, scene.size, orientation) for orientation in turned]
+            loss = scene.nats(shifts, gains, windows) / (CROPS * windows[0].side ** 2)
             taken = torch.cat([*shifts.values(), *gains.values()]).abs().sum()
-            loss = _nats(twin, _tuned(twin, shifts, gains), crops, beside) / crops.numel()
-            loss = loss + taken * (STEP_COST * math.log(2) / planes.size)
+            loss = loss + taken * (STEP_COST * math.log(2) / math.prod(scene.size))
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-    found = Tuning(_rounded(shifts, SHIFTS), _rounded(gains, GAINS), start.views)
-    return within_bounds(found, model)
+        found = Tuning(_rounded(shifts, SHIFTS), _rounded(gains, GAINS), start.views)
+        return within_bounds(_without_the_useless(scene, found), model)
 
 
 def within_bounds(tuning: Tuning, model: Model) -> Tuning:
@@ -118,15 +127,6 @@ def float_twin(model: Model) -> PhaseModel:
     return twin
 
 
-def _taken(twin: PhaseModel, steps: Mapping[str, Ints], device: torch.device) -> dict[str, Tensor]:
-    """Those to start from: none, unless there are `steps` of a layer."""
-    taken = {}
-    for spec in twin.config.layers():
-        known = torch.from_numpy(steps.get(spec.name, np.zeros(spec.outputs, np.int32)))
-        taken[spec.name] = known.to(device, torch.float32).requires_grad_()
-    return taken
-
-
 def _tuned(twin: PhaseModel, shifts: Steps, gains: Steps) -> dict[str, Tensor]:
     """The twin's parameters, by their names in it, with these steps taken."""
     tuned = {}
@@ -136,13 +136,6 @@ def _tuned(twin: PhaseModel, shifts: Steps, gains: Steps) -> dict[str, Tensor]:
         factor = (1 + GAIN_STEP * gains[name])[:, None, None, None]
         tuned |= {f"{prefix}.weights.{i}": weight * factor for i, weight in enumerate(layer.weights)}
     return tuned
-
-
-def _nats(twin: PhaseModel, tuned: dict[str, Tensor], crops: Tensor, moves: Sequence[Tensor]) -> Tensor:
-    """What crops (B, P, h, w) take, while linear parts move the means of their scales' planes."""
-    shown = all_planes(crops), [all_planes(scale) for scale in moves]
-    nats: Tensor = functional_call(twin, tuned, shown)
-    return nats[:, : crops.shape[1]].sum()
 
 
 def _schedule(step: int, steps: int) -> float:
@@ -164,25 +157,36 @@ class _Window:
     side: int
 
     @classmethod
-    def random(
-        cls, generator: np.random.Generator, size: tuple[int, ...], orientation: Orientation
-    ) -> "_Window":
+    def random(cls, generator: np.random.Generator, size: Size, orientation: Orientation) -> "_Window":
         """Of an image (H, W) in which there is room for one."""
-        side = min(CROP, (min(size) - 1) // CROP_MULTIPLE * CROP_MULTIPLE)
+        side = _side(size)
         top, left = (
             CROP_MULTIPLE * int(generator.integers((length - side - late) // CROP_MULTIPLE + 1))
             for length, late in zip(size, _reversals(orientation), strict=True)
         )
         return cls(orientation, top, left, side)
 
+    @classmethod
+    def tiles(cls, size: Size, seen: Sequence[Orientation]) -> "list[_Window]":
+        """Of an image (H, W), all over it as evenly as may be, in one of these orientations after another."""
+        side = _side(size)
+        tops, lefts = (
+            CROP_MULTIPLE
+            * np.linspace(0, (length - side - 1) // CROP_MULTIPLE, -(-length // side)).astype(int)
+            for length in size
+        )
+        places = [(int(top), int(left)) for top in tops for left in lefts]
+        evenly = places[:: -(-len(places) // MOST_TILES)]
+        return [cls(orientation, *place, side) for orientation, place in zip(cycle(seen), evenly)]
+
     def of(self, planes: Tensor, scale: int = 0) -> Tensor:
-        """The crop (P, h, w) of planes (P, H, W) of a scale."""
+        """The crop (..., h, w) of planes (..., H, W) of a scale."""
         side = self.side >> scale
         late = _reversals(self.orientation)
-        for axis, start, is_reversed in zip((1, 2), (self.top, self.left), late, strict=True):
+        for axis, start, is_reversed in zip((-2, -1), (self.top, self.left), late, strict=True):
             planes = planes.narrow(axis, (start >> scale) + is_reversed, side)
             planes = planes.flip(axis) if is_reversed else planes
-        return planes.transpose(1, 2) if self.orientation.transposed else planes
+        return planes.transpose(-2, -1) if self.orientation.transposed else planes
 
 
 def _reversals(orientation: Orientation) -> tuple[bool, bool]:
@@ -191,9 +195,80 @@ def _reversals(orientation: Orientation) -> tuple[bool, bool]:
     return reversals[::-1] if orientation.transposed else reversals
 
 
-def _cut(planes: Tensor, windows: Sequence[_Window], scale: int = 0) -> Tensor:
-    """Crops (B, P, h, w) of planes (P, H, W) of a scale."""
-    return torch.stack([window.of(planes, scale) for window in windows])
+def _side(size: Size) -> int:
+    """Of crops of an image (H, W); a reversed one begins one later."""
+    return min(CROP, (min(size) - 1) // CROP_MULTIPLE * CROP_MULTIPLE)
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What the twin of a model is shown of an image, and in which orientations: planes (P, H, W), and what
+    was heard of all scales.
+    """
+
+    twin: PhaseModel
+    seen: Sequence[Orientation]
+    planes: Tensor
+    moves: Sequence[Tensor]
+    words: Sequence[Tensor] | None
+
+    @classmethod
+    def of(cls, model: Model, planes: Ints, device: torch.device, heard: Heard, views: Views) -> "_Scene":
+        twin = float_twin(model).to(device)
+        # Copied, as no gradient may pass by what a caller made in inference mode.
+        moves = [scale.clone() for scale in heard.moves[: twin.scales]]
+        words = [scale.clone() for scale in heard.words[: twin.scales]] if views is Views.BESIDE else None
+        seen = orientations(twin.config.orientations, views)
+        return cls(twin, seen, torch.from_numpy(planes).float().to(device), moves, words)
+
+    @property
+    def size(self) -> Size:
+        return self.planes.shape[1], self.planes.shape[2]
+
+    def taken(self, steps: Mapping[str, Ints]) -> dict[str, Tensor]:
+        """Steps of all layers, of which gradients are wanted: none are taken where `steps` has no layer."""
+        taken = {}
+        for spec in self.twin.config.layers():
+            known = torch.from_numpy(steps.get(spec.name, np.zeros(spec.outputs, np.int32)))
+            taken[spec.name] = known.to(self.planes.device, torch.float32).requires_grad_()
+        return taken
+
+    def nats(self, shifts: Steps, gains: Steps, windows: Sequence[_Window]) -> Tensor:
+        """What crops take with these steps."""
+
+        def crops(planes: Tensor, scale: int = 0) -> Tensor:
+            return all_planes(torch.stack([window.of(planes, scale) for window in windows]))
+
+        shown = [
+            None if scales is None else [crops(scale, i) for i, scale in enumerate(scales)]
+            for scales in (self.moves, self.words)
+        ]
+        tuned = _tuned(self.twin, shifts, gains)
+        nats: Tensor = functional_call(self.twin, tuned, (crops(self.planes), *shown))
+        return nats[:, : len(self.planes)].sum()
+
+
+def _without_the_useless(scene: _Scene, tuning: Tuning) -> Tuning:
+    """Without the steps of channels that the image would miss by less than they cost.
+
+    What it would miss is estimated to the second order, from gradients and, for the curvature, the sum of
+    their squares over tiles (the empirical Fisher information).
+    """
+    shifts, gains = scene.taken(tuning.shifts), scene.taken(tuning.gains)
+    steps = [*shifts.values(), *gains.values()]
+    tiles = _Window.tiles(scene.size, scene.seen)
+    gradients, squares = ([torch.zeros_like(of_layer) for of_layer in steps] for _ in range(2))
+    for tile in tiles:
+        found = torch.autograd.grad(scene.nats(shifts, gains, [tile]), steps, materialize_grads=True)
+        for of_layer, gradient, square in zip(found, gradients, squares, strict=True):
+            gradient += of_layer
+            square += of_layer**2
+    seen = len(tiles) * tiles[0].side ** 2 / math.prod(scene.size)
+    with torch.no_grad():
+        for taken, gradient, square in zip(steps, gradients, squares, strict=True):
+            missed = (square * taken / 2 - gradient) * taken / seen
+            taken[missed < CHANNEL_COST * math.log(2)] = 0.0
+    return replace(tuning, shifts=_rounded(shifts, SHIFTS), gains=_rounded(gains, GAINS))
 
 
 def _rounded(taken: Steps, legal: tuple[int, int]) -> dict[str, Ints]:

@@ -29,6 +29,7 @@ from tests.second_decoder import (
     Size,
     Stack,
     Tile,
+    Voice,
     add_square,
     check_records,
     colours,
@@ -229,10 +230,10 @@ def decode_phases(model: Model, reader: Reader, sizes: Sequence[Size], planes: i
             numbers = stack.pop_list(values[plane].size, high - low + 1)
             values[plane] = low + np.array(numbers).reshape(scales[-1])
         own = planes * height * width - values[:planes].size
-        flow = PhaseFlow(model, stack, GROWTHS[growth], planes, own + behind)
-        features: dict[int, Array | None] = dict.fromkeys(range(model.orientations))
+        voice = Voice(model, list(range(model.orientations)))
+        flow = PhaseFlow([voice], stack, GROWTHS[growth], planes, own + behind)
         for scale in reversed(range(len(scales) - 1)):
-            values = flow.decode_scale(scale, scales[scale], values, features)
+            values = flow.decode_scale(scale, scales[scale], values)
         images.append(values[:planes])
     stack.check_empty()
     return images

@@ -989,7 +989,7 @@ def phase_size(p: int, scale: Size) -> Size:
 def decode_phase(model: Model, reader: Reader, height: int, width: int, planes: int) -> Array:
     """The planes (planes, h, w) of a region."""
     tuned, growth = divmod(reader.u8(), 32)
-    require(growth < len(GROWTHS) and tuned in (0, 1, 4, 5, 6, 7), "a reserved growth")
+    require(growth < len(GROWTHS) and tuned in (0, 1, 2, 4, 5, 6, 7), "a reserved growth")
     stack = Stack(reader.rest())
     sizes = [(height, width)]
     while sizes[-1][0] * sizes[-1][1] > 16:
@@ -997,17 +997,20 @@ def decode_phase(model: Model, reader: Reader, height: int, width: int, planes: 
     values = np.zeros((3, *sizes[-1]), np.int64)
     coded = planes * (height * width - values[0].size)
     if tuned:
-        model = pop_tuned(model, stack, GROWTHS[growth], coded, tuned % 2 == 1)
+        plain = model
+        model = pop_tuned(model, stack, GROWTHS[growth], coded, tuned in (1, 2, 5, 7))
     for plane, (low, high) in zip(range(planes), LEGAL):
         numbers = stack.pop_list(values[plane].size, high - low + 1)
         values[plane] = low + np.array(numbers).reshape(sizes[-1])
-    seen = list(range(1 if tuned == 1 else model.orientations))
+    seen = list(range(1 if tuned in (1, 2) else model.orientations))
     if tuned in (6, 7):
         seen = [o for o in seen if not ORIENTATIONS[o].transposed]
-    flow = PhaseFlow(model, stack, GROWTHS[growth], planes, coded)
-    features: dict[int, Array | None] = dict.fromkeys(seen)
+    voices = [Voice(model, seen)]
+    if tuned == 2:
+        voices.append(Voice(plain, list(range(model.orientations))))
+    flow = PhaseFlow(voices, stack, GROWTHS[growth], planes, coded)
     for scale in reversed(range(len(sizes) - 1)):
-        values = flow.decode_scale(scale, sizes[scale], values, features)
+        values = flow.decode_scale(scale, sizes[scale], values)
     stack.check_empty()
     return values[:planes]
 
@@ -1148,38 +1151,77 @@ class View:
         return {p: self.orientation.back(pair, p) for p, pair in named.items()}
 
 
-@dataclass
-class PhaseFlow:
-    """Decodes one scale after another; `left` counts the samples that are still on the stack."""
+class Voice:
+    """A model in some orientations; `features` of each are those of the scale before."""
 
-    model: Model
-    stack: Stack
-    growth: int
-    planes: int
-    left: int
+    def __init__(self, model: Model, seen: list[int]) -> None:
+        self.model = model
+        self.features: dict[int, Array | None] = dict.fromkeys(seen)
 
-    def decode_scale(
-        self, scale: int, size: Size, coarser: Array, features: dict[int, Array | None]
-    ) -> Array:
-        """The scale (3, h, w) of which `coarser` is phase 0; `features` of each orientation are replaced."""
-        level = f"level{min(scale, self.model.config['levels'] - 1)}"
-        grid = coarser.shape[1:]
-        for o, coarse in features.items():
+    def take_up(self, level: str, grid: Sequence[int]) -> None:
+        for o, coarse in self.features.items():
             if coarse is not None:
-                features[o] = ORIENTATIONS[o].on_grid(self.taken_up(level, coarse), grid)
-        phases = {0: coarser}
-        innovations = Innovations({}, (grid[0], grid[1]))
-        for c in (0, 1):
-            phases.update(self.decode_coupling(level, c, size, phases, features, innovations))
-        whole = np.zeros((3, 2 * grid[0], 2 * grid[1]), np.int64)
-        for p, values in phases.items():
-            whole[:, p // 2 :: 2, p % 2 :: 2] = values
-        return whole[:, : size[0], : size[1]]
+                self.features[o] = ORIENTATIONS[o].on_grid(self.taken_up(level, coarse), grid)
 
     def taken_up(self, level: str, features: Array) -> Array:
         up = self.model.layer(level + ".up", features)
         up = up.reshape(-1, 2, 2, *features.shape[1:]).transpose(0, 3, 1, 4, 2)
         return up.reshape(len(up), 2 * up.shape[1], -1)
+
+    def look(self, name: str, c: int, known: dict[int, Array]) -> dict[int, View]:
+        """The views of a coupling, after its features are there."""
+        views = {o: View(ORIENTATIONS[o], known, c) for o in self.features}
+        for o, view in views.items():
+            stem = self.model.layer(name + ".stem", view.context(), self.features[o])
+            self.features[o] = self.model.blocks(name, self.model.config["blocks"][c], stem)
+        return views
+
+    def say(
+        self, head: str, views: dict[int, View], phases: dict[int, Array], plane: int
+    ) -> tuple[dict[int, Array], dict[int, Array]]:
+        """Shift and log-scale, (2, h, w), of each phase, and what the head of each orientation hides."""
+        total: dict[int, Any] = dict.fromkeys(phases, 0)
+        hidden = {}
+        for o, view in views.items():
+            inputs = (
+                (self.features[o], np.stack(view.residuals(phases, plane))) if plane else (self.features[o],)
+            )
+            hidden[o] = self.model.hidden(head, *inputs)
+            said = view.back(self.model.layer(f"{head}_out", hidden[o]))
+            total = {p: total[p] + said[p] for p in phases}
+        return {p: (total[p] + len(views) // 2) // len(views) for p in phases}, hidden
+
+
+@dataclass
+class PhaseFlow:
+    """Decodes one scale after another; `left` counts the samples that are still on the stack. Of the voices,
+    the first refines.
+    """
+
+    voices: list[Voice]
+    stack: Stack
+    growth: int
+    planes: int
+    left: int
+
+    @property
+    def model(self) -> Model:
+        return self.voices[0].model
+
+    def decode_scale(self, scale: int, size: Size, coarser: Array) -> Array:
+        """The scale (3, h, w) of which `coarser` is phase 0."""
+        level = f"level{min(scale, self.model.config['levels'] - 1)}"
+        grid = coarser.shape[1:]
+        for voice in self.voices:
+            voice.take_up(level, grid)
+        phases = {0: coarser}
+        innovations = Innovations({}, (grid[0], grid[1]))
+        for c in (0, 1):
+            phases.update(self.decode_coupling(level, c, size, phases, innovations))
+        whole = np.zeros((3, 2 * grid[0], 2 * grid[1]), np.int64)
+        for p, values in phases.items():
+            whole[:, p // 2 :: 2, p % 2 :: 2] = values
+        return whole[:, : size[0], : size[1]]
 
     def decode_coupling(
         self,
@@ -1187,31 +1229,25 @@ class PhaseFlow:
         c: int,
         size: Size,
         known: dict[int, Array],
-        features: dict[int, Array | None],
         innovations: Innovations,
     ) -> dict[int, Array]:
         """The phases of coupling c, each (3, h, w) on the grid with its fillings."""
         name = f"{level}.coupling{c}"
-        views = {o: View(ORIENTATIONS[o], known, c) for o in features}
-        for o, view in views.items():
-            stem = self.model.layer(name + ".stem", view.context(), features[o])
-            features[o] = self.model.blocks(name, self.model.config["blocks"][c], stem)
+        looks = [voice.look(name, c, known) for voice in self.voices]
         phases = {p: known[0].copy() for p in DECODED[c]}
         left_over = {p: np.zeros_like(known[0]) for p in DECODED[c]}
         for plane in range(self.planes):
-            outputs = dict.fromkeys(DECODED[c], np.zeros((2, *known[0].shape[1:]), np.int64))
-            hidden = {}
-            for o, view in views.items():
-                residuals = view.residuals(phases, plane)
-                inputs = (features[o], np.stack(residuals)) if plane else (features[o],)
-                hidden[o] = self.model.hidden(f"{name}.head{plane}", *inputs)
-                said = view.back(self.model.layer(f"{name}.head{plane}_out", hidden[o]))
-                outputs = {p: outputs[p] + said[p] for p in DECODED[c]}
-            for p, n in views[0].around.items():
+            said = [
+                voice.say(f"{name}.head{plane}", views, phases, plane)
+                for voice, views in zip(self.voices, looks)
+            ]
+            hidden = said[0][1]
+            for p, n in looks[0][0].around.items():
                 rows, columns = phase_size(p, size)
                 if rows * columns == 0:
                     continue
-                shift, log_scale = (outputs[p] + len(views) // 2) // len(views)
+                words = np.stack([of_voice[p] for of_voice, _ in said])
+                shift, log_scale = (words.sum(0) + len(said) // 2) // len(said)
                 a = n.activity[plane]
                 m = 4 * n.base4[plane] + ((shift * look_up(FACTOR, a) + 64) >> 7)
                 s = clip(12 + 3 * a + ((6 * log_scale + 16) >> 5), 0, 71)

@@ -49,6 +49,7 @@ def prediction(mean: NDArray[np.int64], scale: NDArray[np.int64], regressors: Re
         phase=3,
         plane=1,
         remaining=0,
+        words=torch.zeros(2, *mean.shape),
         mean=torch.from_numpy(mean).float(),
         scale=torch.from_numpy(scale).float(),
         regressors=lambda: regressors,

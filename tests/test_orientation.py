@@ -25,7 +25,8 @@ def turned_image(image: Tensor, orientation: Orientation) -> Tensor:
 
 def test_there_are_eight() -> None:
     assert {n: len(orientations(n, Views.UPRIGHT)) for n in (1, 2, 4, 8)} == UNTRANSPOSED
-    assert {orientations(n, Views.ONE) for n in (1, 2, 4, 8)} == {ORIENTATIONS[:1]}
+    for views in (Views.ONE, Views.BESIDE):
+        assert {orientations(n, views) for n in (1, 2, 4, 8)} == {ORIENTATIONS[:1]}
     assert len(set(ORIENTATIONS)) == 8
     assert ORIENTATIONS[0] == Orientation()
 

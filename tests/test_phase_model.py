@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nvpcodec.model import Model, PhaseConfig
 from nvpcodec.phase_coder import phase_coder
-from nvpcodec.phase_model import PhaseModel, Placement, log_mass
+from nvpcodec.phase_model import Given, PhaseModel, Placement, log_mass
 from nvpcodec.tables import LEGAL
 from nvpcodec.train.base_table import base_table, logistic
 from nvpcodec.train.quantize import integer_layer
@@ -120,7 +120,7 @@ def test_a_refinement_changes_likelihoods_and_walks_alike_either_way() -> None:
         return at.pixels(pyramid[at.level])
 
     with torch.no_grad():
-        model.walk(pyramid[-1], 2, note, pyramid)
+        model.walk(pyramid[-1], 2, note, [Given(scale) for scale in pyramid])
         model.walk(pyramid[-1], 2, compare)
         assert passes == 2 * 9 * 4
         plain = PhaseModel(TINY, dtype=torch.float64).double()
