@@ -35,9 +35,9 @@ CROP_MULTIPLE = 16
 SHIFT_RATE, GAIN_RATE = 0.25, 2.0
 WARM_UP_STEPS = 5
 #: What a step has to win, in bits. It costs about one.
-STEP_COST = 4
-#: What a channel that is shifted or scaled has to win at least, in bits. It costs some eight.
-CHANNEL_COST = 6
+STEP_COST = 6
+#: What a channel that is shifted or scaled has to win at least, in bits: about what it costs.
+CHANNEL_COST = 8
 #: Tiles of an image that tell which do.
 MOST_TILES = 64
 SHIFT_STEP, GAIN_STEP = 2.0**STEP_BITS / ACTIVATION_UNIT, 1 / GAIN_UNIT
