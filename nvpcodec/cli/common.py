@@ -48,7 +48,7 @@ effort_option = click.option(
     type=click.IntRange(*EFFORTS),
     default=DEFAULT_EFFORT,
     show_default=True,
-    help="More looks longer for what suits the image, 8 and 9 for minutes; decoding takes the same time.",
+    help="More looks longer for what suits the image, 8 and 9 for minutes; decoding hardly takes longer.",
 )
 
 _MODEL_OPTIONS = (
