@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nvpcodec.deep_fit import (
     BUCKET,
@@ -28,11 +27,10 @@ from nvpcodec.deep_fit import (
     unfitted,
 )
 from nvpcodec.deep_walk import Place
+from nvpcodec.elimination import Floats, solve
 from nvpcodec.stack import Ints
 from nvpcodec.tables import SHIFT_UNIT
 from nvpcodec.wide_symbols import WIDE_SCALES, Wide, WideDistribution, costs
-
-Floats = NDArray[np.float64]
 
 SAMPLED_PIXELS = 1 << 14
 COSTED_PIXELS = 1 << 12
@@ -147,18 +145,4 @@ def _least_squares(rows: Floats, target: Floats, importance: Floats, damping: in
     gram, right = normal @ normal.T, normal @ aim
     diagonal = np.arange(len(rows))
     gram[diagonal, diagonal] += np.floor(gram[diagonal, diagonal] / damping) + len(target)
-    return _solve(gram, right)
-
-
-def _solve(matrix: Floats, right: Floats) -> Floats:
-    """Gaussian elimination of a positive definite system, elementwise operations only."""
-    a = np.concatenate([matrix, right[:, None]], 1)
-    count = len(right)
-    for k in range(count):
-        factors = a[k + 1 :, k] / a[k, k]
-        a[k + 1 :, k:] -= factors[:, None] * a[k, k:]
-    solution = np.zeros(count)
-    for k in reversed(range(count)):
-        solution[k] = a[k, count] / a[k, k]
-        a[:k, count] -= a[:k, k] * solution[k]
-    return solution
+    return solve(gram, right)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nvpcodec.distribution import BaseTable, Distribution
+from nvpcodec.elimination import solve
 from nvpcodec.fit import (
     BUCKET,
     BUCKETS,
@@ -165,7 +166,7 @@ def _least_squares(rows: Tensor, errors: NDArray[np.int64], scale: Ints) -> Ints
     right = (weighted @ torch.from_numpy((errors << PRODUCT_BITS).astype(np.float64))).numpy()
     diagonal = np.arange(len(rows))
     gram[diagonal, diagonal] += np.floor(gram[diagonal, diagonal] / 512) + len(errors)
-    return _legal(np.rint(_solve(gram, right)))
+    return _legal(np.rint(solve(gram, right)))
 
 
 def _legal(coefficients: NDArray[Any]) -> Ints:
@@ -187,17 +188,3 @@ def _gram(weighted: Tensor, rows: Tensor) -> NDArray[np.float64]:
             gram[first:behind, first:] = products
             gram[first:, first:behind] = products.T
     return gram
-
-
-def _solve(matrix: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gaussian elimination of a positive definite system, elementwise operations only."""
-    a = np.concatenate([matrix, right[:, None]], 1)
-    count = len(right)
-    for k in range(count):
-        factors = a[k + 1 :, k] / a[k, k]
-        a[k + 1 :, k:] -= factors[:, None] * a[k, k:]
-    solution = np.zeros(count)
-    for k in reversed(range(count)):
-        solution[k] = a[k, count] / a[k, k]
-        a[:k, count] -= a[:k, k] * solution[k]
-    return solution
