@@ -147,13 +147,14 @@ class PhaseCoder:
         """
         latest = untuned = self._trial(planes, UNTUNED)
         yield untuned
-        starts = [replace(UNTUNED, views=views) for views in tuner.views]
+        words = untuned.heard.words
+        searches = [tuner.search(planes, views, words) for views in tuner.views]
         for of_round in tuner.rounds:
-            heard = replace(latest.heard, words=untuned.heard.words)
-            trials = [self._trial(planes, tuner.find(planes, of_round, heard, start)) for start in starts]
+            steps, pace, moves = of_round.steps, of_round.pace, latest.heard.moves
+            trials = [self._trial(planes, search.after(steps, pace, moves)) for search in searches]
             yield from trials
-            latest = min(trials, key=len)
-            starts = [latest.tuning]
+            latest, search = min(zip(trials, searches, strict=True), key=lambda found: len(found[0]))
+            searches = [search]
 
     def _trial(self, planes: Ints, tuning: Tuning) -> "_Trial":
         heard = Heard.nothing(planes.shape, self._device)

@@ -1,16 +1,21 @@
 """Flows of one model on one device, as it is and tuned, and how long a tuning is looked for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from nvpcodec import exact
-from nvpcodec.heard import Heard
 from nvpcodec.model import Model, phase_config
 from nvpcodec.orientation import Views
 from nvpcodec.phase_flow import PhaseFlow
 from nvpcodec.stack import Ints
 from nvpcodec.tuning import UNTUNED, Tuning
+
+if TYPE_CHECKING:
+    from nvpcodec.tuning_search import TuningSearch
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Round:
 ROUNDS_OF_EFFORT: tuple[tuple[Round, ...], ...] = (
     *7 * ((),),
     (Round(40),),
-    (Round(60), Round(60, 0.5), Round(60, 0.25)),
+    tuple(Round(30, pace) for pace in (1.0, 1.0, 0.7, 0.5, 0.35, 0.25)),
 )
 
 
@@ -65,9 +70,8 @@ class Tuner:
         """
         return (Views.ALL, Views.BESIDE) if phase_config(self.model).orientations > 1 else (Views.ALL,)
 
-    def find(self, planes: Ints, of_round: Round, heard: Heard, start: Tuning) -> Tuning:
-        """One that suits planes (P, H, W) better than `start`, in its views, beside what was heard."""
-        from nvpcodec import tuning_search
+    def search(self, planes: Ints, views: Views, words: Sequence[Tensor]) -> "TuningSearch":
+        """For a tuning to planes (P, H, W) in these views; of the model as it is, `words` were heard."""
+        from nvpcodec.tuning_search import TuningSearch
 
-        steps, pace = of_round.steps, of_round.pace
-        return tuning_search.find_tuning(self.model, planes, self.device, steps, pace, heard, start)
+        return TuningSearch(self.model, planes, self.device, views, words)

@@ -7,7 +7,7 @@ chooses. The file carries it as integers, and every decoder reads the same.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle
+from itertools import count, cycle, islice
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from torch.func import functional_call
 from nvpcodec.context import all_planes
 from nvpcodec.fixedpoint import FLOAT32_EXACT, accumulator_bounds
 from nvpcodec.float_layers import Conv, key
-from nvpcodec.heard import Heard
 from nvpcodec.model import Model, phase_config
 from nvpcodec.orientation import Orientation, Views, orientations
 from nvpcodec.phase_model import PhaseModel
@@ -34,6 +33,8 @@ CROP_MULTIPLE = 16
 #: Steps of shifts and of gains that Adam takes at most, at once.
 SHIFT_RATE, GAIN_RATE = 0.25, 2.0
 WARM_UP_STEPS = 5
+#: How far apart windows lie, in parts of the image: powers of the inverse of the plastic number.
+EVEN_STEPS = 0.7548776662466927, 0.5698402909980532
 #: What a step has to win, in bits. It costs about one.
 STEP_COST = 6
 #: What a channel that is shifted or scaled has to win at least, in bits: about what it costs.
@@ -54,43 +55,79 @@ def can_be_tuned(planes: Ints) -> bool:
     return bool(height * width >= TUNED_PIXELS and min(height, width) > CROP_MULTIPLE)
 
 
-def find_tuning(
-    model: Model,
-    planes: Ints,
-    device: torch.device,
-    steps: int,
-    pace: float,
-    heard: Heard,
-    start: Tuning,
-) -> Tuning:
-    """Shifts and gains that make int32 planes (P, H, W) likelier, their own cost taken into account: from a
-    tuning that is known on, in its views, beside the moves of linear parts and the words of the model as it
-    was that were heard of them. A slower pace wanders less.
+class TuningSearch:
+    """Looks for shifts and gains that make int32 planes (P, H, W) likelier, their cost taken into account.
+
+    In these views; if the model as it was is asked beside, it says these `words`. Each round goes on from
+    what the one before found.
     """
-    with torch.inference_mode(False), torch.enable_grad():
-        scene = _Scene.of(model, planes, device, heard, start.views)
-        shifts, gains = scene.taken(start.shifts), scene.taken(start.gains)
-        optimiser = torch.optim.Adam(
-            [
-                {"params": list(shifts.values()), "rate": SHIFT_RATE},
-                {"params": list(gains.values()), "rate": GAIN_RATE},
-            ],
-            betas=(0.9, 0.98),
-        )
-        generator = np.random.default_rng(steps)
-        for step in range(steps):
-            for group in optimiser.param_groups:
-                group["lr"] = pace * group["rate"] * _schedule(step, steps)
-            turned = [scene.seen[i] for i in generator.integers(len(scene.seen), size=CROPS)]
-            windows = [_Window.random(generator, scene.size, orientation) for orientation in turned]
-            loss = scene.nats(shifts, gains, windows) / (CROPS * windows[0].side ** 2)
-            taken = torch.cat([*shifts.values(), *gains.values()]).abs().sum()
-            loss = loss + taken * (STEP_COST * math.log(2) / math.prod(scene.size))
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        found = Tuning(_rounded(shifts, SHIFTS), _rounded(gains, GAINS), start.views)
-        return within_bounds(_without_the_useless(scene, found), model)
+
+    def __init__(
+        self, model: Model, planes: Ints, device: torch.device, views: Views, words: Sequence[Tensor]
+    ) -> None:
+        self._model, self._views = model, views
+        with torch.inference_mode(False):
+            self._scene = _Scene.of(model, planes, device, views, words)
+            self._shifts, self._gains = self._scene.nothing_taken(), self._scene.nothing_taken()
+        self._windows = map(self._scene.window, count())
+
+    def after(self, steps: int, pace: float, moves: Sequence[Tensor]) -> Tuning:
+        """The tuning after a round of so many steps, beside linear parts that move the means by `moves`. A
+        slower pace wanders less.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            # Copied, as no gradient may pass by what a caller made in inference mode.
+            beside = [scale.clone() for scale in moves]
+            optimiser = torch.optim.Adam(
+                [
+                    {"params": list(self._shifts.values()), "rate": pace * SHIFT_RATE},
+                    {"params": list(self._gains.values()), "rate": pace * GAIN_RATE},
+                ],
+                betas=(0.9, 0.98),
+            )
+            for step in range(steps):
+                for group in optimiser.param_groups:
+                    group["lr"] = group["rate"] * _schedule(step, steps)
+                optimiser.zero_grad()
+                self._loss(beside).backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+            self._take_back(beside)
+        found = Tuning(_integers(self._shifts), _integers(self._gains), self._views)
+        return within_bounds(found, self._model)
+
+    def _loss(self, moves: Sequence[Tensor]) -> Tensor:
+        """Of the next crops, in nats a pixel."""
+        windows = list(islice(self._windows, CROPS))
+        nats = self._scene.nats(self._shifts, self._gains, windows, moves)
+        taken = torch.cat([*self._shifts.values(), *self._gains.values()]).abs().sum()
+        costs = taken * (STEP_COST * math.log(2) / math.prod(self._scene.size))
+        return nats / (CROPS * windows[0].side ** 2) + costs
+
+    def _take_back(self, moves: Sequence[Tensor]) -> None:
+        """The steps of channels that the image would miss by less than they cost; and round the others.
+
+        What it would miss is estimated to the second order, from gradients and, for the curvature, the sum of
+        their squares over tiles (the empirical Fisher information).
+        """
+        scene = self._scene
+        with torch.no_grad():
+            for of_layers, legal in ((self._shifts, SHIFTS), (self._gains, GAINS)):
+                for taken in of_layers.values():
+                    taken.round_().clamp_(*legal)
+        steps = [*self._shifts.values(), *self._gains.values()]
+        tiles = _Window.tiles(scene.size, scene.seen)
+        gradients, squares = ([torch.zeros_like(of_layer) for of_layer in steps] for _ in range(2))
+        for tile in tiles:
+            nats = scene.nats(self._shifts, self._gains, [tile], moves)
+            found = torch.autograd.grad(nats, steps, materialize_grads=True)
+            for of_layer, gradient, square in zip(found, gradients, squares, strict=True):
+                gradient += of_layer
+                square += of_layer**2
+        seen = len(tiles) * tiles[0].side ** 2 / math.prod(scene.size)
+        with torch.no_grad():
+            for taken, gradient, square in zip(steps, gradients, squares, strict=True):
+                missed = (square * taken / 2 - gradient) * taken / seen
+                taken[missed < CHANNEL_COST * math.log(2)] = 0.0
 
 
 def within_bounds(tuning: Tuning, model: Model) -> Tuning:
@@ -157,12 +194,14 @@ class _Window:
     side: int
 
     @classmethod
-    def random(cls, generator: np.random.Generator, size: Size, orientation: Orientation) -> "_Window":
-        """Of an image (H, W) in which there is room for one."""
-        side = _side(size)
+    def numbered(cls, number: int, size: Size, seen: Sequence[Orientation]) -> "_Window":
+        """Of an image (H, W) in which there is room for one, in one orientation after another: the point of
+        this number in a sequence that fills the square evenly (Roberts 2018, R2).
+        """
+        orientation, side = seen[number % len(seen)], _side(size)
         top, left = (
-            CROP_MULTIPLE * int(generator.integers((length - side - late) // CROP_MULTIPLE + 1))
-            for length, late in zip(size, _reversals(orientation), strict=True)
+            CROP_MULTIPLE * int((0.5 + number * step) % 1 * ((length - side - late) // CROP_MULTIPLE + 1))
+            for length, step, late in zip(size, EVEN_STEPS, _reversals(orientation), strict=True)
         )
         return cls(orientation, top, left, side)
 
@@ -202,74 +241,56 @@ def _side(size: Size) -> int:
 
 @dataclass(frozen=True)
 class _Scene:
-    """What the twin of a model is shown of an image, and in which orientations: planes (P, H, W), and what
-    was heard of all scales.
+    """What the twin of a model is shown of an image, and in which orientations: planes (P, H, W), and, if the
+    model as it was is asked beside, what that says of all scales.
     """
 
     twin: PhaseModel
     seen: Sequence[Orientation]
     planes: Tensor
-    moves: Sequence[Tensor]
     words: Sequence[Tensor] | None
 
     @classmethod
-    def of(cls, model: Model, planes: Ints, device: torch.device, heard: Heard, views: Views) -> "_Scene":
+    def of(
+        cls, model: Model, planes: Ints, device: torch.device, views: Views, words: Sequence[Tensor]
+    ) -> "_Scene":
         twin = float_twin(model).to(device)
-        # Copied, as no gradient may pass by what a caller made in inference mode.
-        moves = [scale.clone() for scale in heard.moves[: twin.scales]]
-        words = [scale.clone() for scale in heard.words[: twin.scales]] if views is Views.BESIDE else None
+        said = [scale.clone() for scale in words] if views is Views.BESIDE else None
         seen = orientations(twin.config.orientations, views)
-        return cls(twin, seen, torch.from_numpy(planes).float().to(device), moves, words)
+        return cls(twin, seen, torch.from_numpy(planes).float().to(device), said)
 
     @property
     def size(self) -> Size:
         return self.planes.shape[1], self.planes.shape[2]
 
-    def taken(self, steps: Mapping[str, Ints]) -> dict[str, Tensor]:
-        """Steps of all layers, of which gradients are wanted: none are taken where `steps` has no layer."""
-        taken = {}
-        for spec in self.twin.config.layers():
-            known = torch.from_numpy(steps.get(spec.name, np.zeros(spec.outputs, np.int32)))
-            taken[spec.name] = known.to(self.planes.device, torch.float32).requires_grad_()
-        return taken
+    def window(self, number: int) -> "_Window":
+        return _Window.numbered(number, self.size, self.seen)
 
-    def nats(self, shifts: Steps, gains: Steps, windows: Sequence[_Window]) -> Tensor:
+    def nothing_taken(self) -> dict[str, Tensor]:
+        """No steps of any layer, of which gradients are wanted."""
+        return {
+            spec.name: torch.zeros(spec.outputs, device=self.planes.device, requires_grad=True)
+            for spec in self.twin.config.layers()
+        }
+
+    def nats(
+        self, shifts: Steps, gains: Steps, windows: Sequence[_Window], moves: Sequence[Tensor]
+    ) -> Tensor:
         """What crops take with these steps."""
 
         def crops(planes: Tensor, scale: int = 0) -> Tensor:
             return all_planes(torch.stack([window.of(planes, scale) for window in windows]))
 
         shown = [
-            None if scales is None else [crops(scale, i) for i, scale in enumerate(scales)]
-            for scales in (self.moves, self.words)
+            None
+            if scales is None
+            else [crops(scale, i) for i, scale in enumerate(scales[: self.twin.scales])]
+            for scales in (moves, self.words)
         ]
         tuned = _tuned(self.twin, shifts, gains)
         nats: Tensor = functional_call(self.twin, tuned, (crops(self.planes), *shown))
         return nats[:, : len(self.planes)].sum()
 
 
-def _without_the_useless(scene: _Scene, tuning: Tuning) -> Tuning:
-    """Without the steps of channels that the image would miss by less than they cost.
-
-    What it would miss is estimated to the second order, from gradients and, for the curvature, the sum of
-    their squares over tiles (the empirical Fisher information).
-    """
-    shifts, gains = scene.taken(tuning.shifts), scene.taken(tuning.gains)
-    steps = [*shifts.values(), *gains.values()]
-    tiles = _Window.tiles(scene.size, scene.seen)
-    gradients, squares = ([torch.zeros_like(of_layer) for of_layer in steps] for _ in range(2))
-    for tile in tiles:
-        found = torch.autograd.grad(scene.nats(shifts, gains, [tile]), steps, materialize_grads=True)
-        for of_layer, gradient, square in zip(found, gradients, squares, strict=True):
-            gradient += of_layer
-            square += of_layer**2
-    seen = len(tiles) * tiles[0].side ** 2 / math.prod(scene.size)
-    with torch.no_grad():
-        for taken, gradient, square in zip(steps, gradients, squares, strict=True):
-            missed = (square * taken / 2 - gradient) * taken / seen
-            taken[missed < CHANNEL_COST * math.log(2)] = 0.0
-    return replace(tuning, shifts=_rounded(shifts, SHIFTS), gains=_rounded(gains, GAINS))
-
-
-def _rounded(taken: Steps, legal: tuple[int, int]) -> dict[str, Ints]:
-    return {name: x.detach().round().clamp(*legal).to(torch.int32).cpu().numpy() for name, x in taken.items()}
+def _integers(steps: Steps) -> dict[str, Ints]:
+    return {name: taken.detach().to(torch.int32).cpu().numpy() for name, taken in steps.items()}

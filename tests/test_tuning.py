@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from nvpcodec.distribution import BaseTable
 from nvpcodec.errors import DamagedFileError
@@ -34,9 +37,9 @@ from nvpcodec.tuning import (
 from nvpcodec.tuning_search import (
     MOST_TILES,
     TUNED_PIXELS,
+    TuningSearch,
     _Window,
     can_be_tuned,
-    find_tuning,
     float_twin,
     within_bounds,
 )
@@ -220,12 +223,7 @@ def test_small_images_are_not_tuned() -> None:
 
 
 def test_a_tuning_that_does_not_pay_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def useless(
-        model: Model, planes: Ints, device: torch.device, steps: int, pace: float, heard: Heard, start: Tuning
-    ) -> Tuning:
-        return random_tuning(3, most=100)
-
-    monkeypatch.setattr("nvpcodec.tuning_search.find_tuning", useless)
+    monkeypatch.setattr(TuningSearch, "after", lambda _, steps, pace, moves: random_tuning(3, most=100))
     planes = waves(3, 200, 180)
     assert Head.of(coder(8).encode(planes)[0]).tuned is None
 
@@ -233,15 +231,15 @@ def test_a_tuning_that_does_not_pay_is_left_out(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("best", [Views.ALL, Views.BESIDE])
 def test_the_smallest_of_all_tunings_is_kept(monkeypatch: pytest.MonkeyPatch, best: Views) -> None:
     """Of a model that turns images, for which each kind of views is tried."""
+    search = TuningSearch.after
 
-    def find(
-        model: Model, planes: Ints, device: torch.device, steps: int, pace: float, heard: Heard, start: Tuning
-    ) -> Tuning:
-        if start.views is not best:
-            return Tuning(random_steps(3, 100), random_steps(4, 9), start.views)
-        return find_tuning(model, planes, device, steps, pace, heard, start)
+    def after(self: TuningSearch, steps: int, pace: float, moves: Sequence[Tensor]) -> Tuning:
+        found = search(self, steps, pace, moves)
+        if found.views is best:
+            return found
+        return Tuning(random_steps(3, 100), random_steps(4, 9), found.views)
 
-    monkeypatch.setattr("nvpcodec.tuning_search.find_tuning", find)
+    monkeypatch.setattr(TuningSearch, "after", after)
     several = phase_coder(small_model(replace(REFINED, orientations=4)), CPU, 8)
     planes = waves(3, 200, 180)
     payload, _ = several.encode(planes)
@@ -255,8 +253,8 @@ def test_crops_are_turned_as_scales_are(orientation: Orientation) -> None:
     rows, columns = np.mgrid[:50, :36]
     places = torch.from_numpy(np.stack([rows, columns])).float()
     expected = [-1 if orientation.down else 1, -1 if orientation.across else 1]
-    for seed in range(5):
-        window = _Window.random(np.random.default_rng(seed), (50, 36), orientation)
+    for number in range(5):
+        window = _Window.numbered(number, (50, 36), [orientation])
         crop = window.of(places)
         assert crop.shape == (2, 32, 32)
         for scale in range(4):
@@ -274,53 +272,69 @@ def test_crops_come_from_everywhere() -> None:
     """Of an image as narrow as a crop may be, and of one that is wider."""
     planes = torch.arange(17.0 * 80).view(1, 17, 80)
     for orientation in ORIENTATIONS:
-        generator = np.random.default_rng(1)
-        crops = [_Window.random(generator, (17, 80), orientation).of(planes) for _ in range(40)]
+        crops = [_Window.numbered(i, (17, 80), [orientation]).of(planes) for i in range(40)]
         assert {crop.shape for crop in crops} == {(1, 16, 16)}
         is_late = orientation.down if orientation.transposed else orientation.across
-        assert len({float(crop.min()) for crop in crops}) == (4 if is_late else 5)
+        starts = Counter(float(crop.min()) for crop in crops)
+        assert len(starts) == (4 if is_late else 5)
+        assert max(starts.values()) - min(starts.values()) <= 5
+    turned = [_Window.numbered(i, (17, 80), ORIENTATIONS).orientation for i in range(8)]
+    assert turned == list(ORIENTATIONS)
+
+
+def searching(model: Model, planes: Ints, views: Views = Views.ALL) -> tuple[TuningSearch, Heard]:
+    """A search, and nothing that would have been heard."""
+    heard = Heard.nothing(planes.shape, CPU)
+    return TuningSearch(model, planes, CPU, views, heard.words), heard
 
 
 def test_a_search_changes_no_weights() -> None:
     model = small_model(CONFIG)
     before = model.model_id
-    planes = waves(3, 200, 180)
-    tuning = find_tuning(model, planes, CPU, 8, 1, Heard.nothing(planes.shape, CPU), UNTUNED)
+    search, heard = searching(model, waves(3, 200, 180))
+    tuning = search.after(8, 1, heard.moves)
     assert small_model(CONFIG).model_id == before
     for steps in (tuning.shifts, tuning.gains):
         assert any(of_layer.any() for of_layer in steps.values())
 
 
 @pytest.mark.parametrize("views", [Views.ALL, Views.BESIDE])
-def test_a_search_goes_on_from_a_tuning(views: Views) -> None:
-    """A search of no steps finds what is worth keeping of what it began with, and a later one is near it."""
+def test_a_search_goes_on(views: Views) -> None:
+    """From nothing, further from it at each call, and nearer to the image."""
     model = small_model(REFINED)
     planes = waves(3, 200, 180)
-    start = Tuning(random_steps(6, 9), random_steps(7, 9), views)
-    heard = Heard.nothing(planes.shape, CPU)
-    nothing_new = find_tuning(model, planes, CPU, 0, 1, heard, start)
-    later = find_tuning(model, planes, CPU, 2, 1, heard, start)
-    assert nothing_new.views is later.views is views
-    left_out = 0
-    for steps in ("shifts", "gains"):
-        for name, started in getattr(start, steps).items():
-            kept, found = getattr(nothing_new, steps)[name], getattr(later, steps)[name]
-            assert ((kept == started) | (kept == 0)).all()
-            assert (np.abs(found - started)[found != 0] <= 4).all()
-            left_out += (kept != started).sum()
-    assert 0 < left_out < sum(x.size for x in [*start.shifts.values(), *start.gains.values()])
+    search, heard = searching(model, planes, views)
+    found = [search.after(steps, 1, heard.moves) for steps in (0, 10, 20)]
+    assert {tuning.views for tuning in found} == {views}
+    assert not any(steps.any() for steps in [*found[0].shifts.values(), *found[0].gains.values()])
+    bits = [coder(8)._trial(planes, tuning).accounts.theory_bits for tuning in found]
+    assert bits[2] < bits[1] < bits[0]
 
 
 def test_what_an_image_needs_is_not_left_out() -> None:
-    """Pruned once more, a tuning is hardly worse."""
+    """Most channels of a small model are not worth their bits; without these an image is hardly larger."""
     model = small_model(REFINED)
     planes = waves(3, 200, 180)
-    heard = Heard.nothing(planes.shape, CPU)
-    found = find_tuning(model, planes, CPU, 20, 1, heard, UNTUNED)
-    again = find_tuning(model, planes, CPU, 0, 1, heard, found)
-    bits = [coder(8)._trial(planes, tuning).accounts.theory_bits for tuning in (UNTUNED, found, again)]
+    search, heard = searching(model, planes)
+    whole = replace(UNTUNED, views=Views.ALL)
+    found = search.after(20, 1, heard.moves)
+    again = search.after(0, 1, heard.moves)
+    bits = [coder(8)._trial(planes, tuning).accounts.theory_bits for tuning in (whole, found, again)]
     assert bits[1] < 0.99 * bits[0]
     assert bits[2] < 1.001 * bits[1]
+
+
+def test_useless_steps_are_taken_back() -> None:
+    """Large steps of the channels of a level that the image is too small to have."""
+    model = small_model(replace(REFINED, levels=4))
+    search, heard = searching(model, waves(3, 17, 2000))
+    unseen = [name for name in search._shifts if name.startswith("level3.")]
+    with torch.no_grad():
+        for name in unseen:
+            search._shifts[name] += 9
+    found = search.after(0, 1, heard.moves)
+    assert unseen
+    assert not any(steps.any() for steps in found.shifts.values())
 
 
 def test_tiles_lie_all_over_an_image() -> None:
