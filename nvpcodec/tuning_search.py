@@ -91,6 +91,7 @@ class TuningSearch:
                 optimiser.zero_grad()
                 self._loss(beside).backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
+            self._round()
             self._take_back(beside)
         found = Tuning(_integers(self._shifts), _integers(self._gains), self._views)
         return within_bounds(found, self._model)
@@ -103,17 +104,20 @@ class TuningSearch:
         costs = taken * (STEP_COST * math.log(2) / math.prod(self._scene.size))
         return nats / (CROPS * windows[0].side ** 2) + costs
 
+    def _round(self) -> None:
+        """To whole steps, as files have them."""
+        with torch.no_grad():
+            for of_layers, legal in ((self._shifts, SHIFTS), (self._gains, GAINS)):
+                for taken in of_layers.values():
+                    taken.round_().clamp_(*legal)
+
     def _take_back(self, moves: Sequence[Tensor]) -> None:
-        """The steps of channels that the image would miss by less than they cost; and round the others.
+        """The steps of channels that the image would miss by less than they cost.
 
         What it would miss is estimated to the second order, from gradients and, for the curvature, the sum of
         their squares over tiles (the empirical Fisher information).
         """
         scene = self._scene
-        with torch.no_grad():
-            for of_layers, legal in ((self._shifts, SHIFTS), (self._gains, GAINS)):
-                for taken in of_layers.values():
-                    taken.round_().clamp_(*legal)
         steps = [*self._shifts.values(), *self._gains.values()]
         tiles = _Window.tiles(scene.size, scene.seen)
         gradients, squares = ([torch.zeros_like(of_layer) for of_layer in steps] for _ in range(2))
