@@ -272,20 +272,20 @@ def test_crops_come_from_everywhere() -> None:
     """Of an image as narrow as a crop may be, and of one that is wider."""
     planes = torch.arange(17.0 * 80).view(1, 17, 80)
     for orientation in ORIENTATIONS:
-        crops = [_Window.numbered(i, (17, 80), [orientation]).of(planes) for i in range(40)]
+        crops = [_Window.numbered(i, (17, 80), [orientation]).of(planes) for i in range(200)]
         assert {crop.shape for crop in crops} == {(1, 16, 16)}
         is_late = orientation.down if orientation.transposed else orientation.across
         starts = Counter(float(crop.min()) for crop in crops)
         assert len(starts) == (4 if is_late else 5)
-        assert max(starts.values()) - min(starts.values()) <= 5
+        assert min(starts.values()) > 0.8 * max(starts.values())
     turned = [_Window.numbered(i, (17, 80), ORIENTATIONS).orientation for i in range(8)]
     assert turned == list(ORIENTATIONS)
 
 
-def searching(model: Model, planes: Ints, views: Views = Views.ALL) -> tuple[TuningSearch, Heard]:
+def searching(model: Model, planes: Ints) -> tuple[TuningSearch, Heard]:
     """A search, and nothing that would have been heard."""
     heard = Heard.nothing(planes.shape, CPU)
-    return TuningSearch(model, planes, CPU, views, heard.words), heard
+    return TuningSearch(model, planes, CPU, Views.ALL, heard.words), heard
 
 
 def test_a_search_changes_no_weights() -> None:
@@ -303,7 +303,8 @@ def test_a_search_goes_on(views: Views) -> None:
     """From nothing, further from it at each call, and nearer to the image."""
     model = small_model(REFINED)
     planes = waves(3, 200, 180)
-    search, heard = searching(model, planes, views)
+    heard = coder(8)._trial(planes, UNTUNED).heard
+    search = TuningSearch(model, planes, CPU, views, heard.words)
     found = [search.after(steps, 1, heard.moves) for steps in (0, 10, 20)]
     assert {tuning.views for tuning in found} == {views}
     assert not any(steps.any() for steps in [*found[0].shifts.values(), *found[0].gains.values()])
