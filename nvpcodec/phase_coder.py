@@ -143,7 +143,7 @@ class PhaseCoder:
 
     def _trials(self, planes: Ints, tuner: Tuner) -> Iterator["_Trial"]:
         """Planes (P, H, W) untuned, and with tunings that get better, each beside the linear parts that the
-        one before it left to find: in the first round one for all views, then from the best of them on.
+        one before it left to find: in the first round one for each kind of views, then the best goes on.
         """
         latest = untuned = self._trial(planes, UNTUNED)
         yield untuned
