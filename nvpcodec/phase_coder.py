@@ -88,7 +88,7 @@ def phase_coder(model: Model, device: torch.device, effort: int = DEFAULT_EFFORT
     exact.require_exact_sums(device)
     tuner = Tuner(model, device, exact.find_lowering(model, device), ROUNDS_OF_EFFORT[effort - 1])
     table = BaseTable(model.tensors["base"])
-    return PhaseCoder(tuner.flow(), table, device, search_of(config, effort), tuner)
+    return PhaseCoder(tuner.untuned, table, device, search_of(config, effort), tuner)
 
 
 def search_of(config: PhaseConfig, effort: int = DEFAULT_EFFORT) -> Search:
@@ -241,7 +241,7 @@ class PhaseCoder:
     def _tuned(self, tuning: Tuning) -> PhaseFlow:
         if self._tuner is None:
             raise TypeError("this coder has no model to tune")
-        return self._tuner.flow(tuning)
+        return self._tuner.tuned(tuning)
 
     def _pop_flow(self, stack: Stack, head: Head, before: int) -> PhaseFlow:
         """The flow that a payload was coded with; what it says of that is the first on the stack."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +13,7 @@ from nvpcodec.model import Model, phase_config
 from nvpcodec.orientation import Views
 from nvpcodec.phase_flow import PhaseFlow
 from nvpcodec.stack import Ints
-from nvpcodec.tuning import UNTUNED, Tuning
+from nvpcodec.tuning import Tuning
 
 if TYPE_CHECKING:
     from nvpcodec.tuning_search import TuningSearch
@@ -43,17 +44,23 @@ class Tuner:
     lowering: exact.Lowering
     rounds: tuple[Round, ...]
 
-    def flow(self, tuning: Tuning = UNTUNED) -> PhaseFlow:
+    @cached_property
+    def untuned(self) -> PhaseFlow:
+        """That of the model as it is."""
+        return self._flow(self.model)
+
+    def tuned(self, tuning: Tuning) -> PhaseFlow:
         """
         Raises
         ------
         DamagedFileError
             The tuning makes sums too large.
         """
-        model = tuning.applied(self.model) if tuning.shifts else self.model
-        layers = exact.layers(model, self.device, self.lowering)
-        beside = self.flow() if tuning.views is Views.BESIDE else None
-        return PhaseFlow(phase_config(model), layers, tuning.views, beside)
+        beside = self.untuned if tuning.views is Views.BESIDE else None
+        return self._flow(tuning.applied(self.model), tuning.views, beside)
+
+    def _flow(self, model: Model, views: Views = Views.ALL, beside: PhaseFlow | None = None) -> PhaseFlow:
+        return PhaseFlow(phase_config(model), exact.layers(model, self.device, self.lowering), views, beside)
 
     def is_for(self, planes: Ints) -> bool:
         """Whether a tuning to planes (P, H, W) is worth a search."""

@@ -267,7 +267,7 @@ class _Scene:
     def size(self) -> Size:
         return self.planes.shape[1], self.planes.shape[2]
 
-    def window(self, number: int) -> "_Window":
+    def window(self, number: int) -> _Window:
         return _Window.numbered(number, self.size, self.seen)
 
     def nothing_taken(self) -> dict[str, Tensor]:

@@ -193,7 +193,6 @@ def cases() -> dict[str, Case]:
     tuned = {
         f"{default}-gained": Case(crop(Kind.RGB, TUNED), effort=9),
         f"best-{zoo.CURRENT['best']}-tuned": Case(crop(Kind.RGB, TUNED), "best", effort=8),
-        f"best-{zoo.CURRENT['best']}-beside": Case(crop(Kind.RGB, TUNED), "best", effort=8),
     }
     return plain | flow | ranked | tuned
 
