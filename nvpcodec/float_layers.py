@@ -32,7 +32,10 @@ class Conv(nn.Module):
     """Sum of one convolution per input, then a bias, then the clamp of an activation.
 
     `inputs` lists (channels, kernel) of each input. An input may be absent (None): it then counts as zero.
+    A `gain` (out,), where there is one, scales what the weights say.
     """
+
+    gain: Tensor | None
 
     def __init__(
         self, inputs: list[tuple[int, int]], outputs: int, relu: bool = False, zero: bool = False
@@ -41,6 +44,7 @@ class Conv(nn.Module):
         self.low = 0.0 if relu else LOW
         self.quantized = False
         self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("gain", None, persistent=False)
         self.weights = nn.ParameterList([torch.empty(outputs, c, k, k) for c, k in inputs])
         fan_in = sum(c * k * k for c, k in inputs)
         for weight in self.weights:
@@ -50,10 +54,12 @@ class Conv(nn.Module):
         total: Tensor | None = None
         for x, weight in zip(xs, self.rounded_weights(), strict=True):
             if x is not None:
-                bias = self.bias.to(x.dtype) if total is None else None
+                bias = self.bias.to(x.dtype) if total is None and self.gain is None else None
                 y = F.conv2d(x, weight.to(x.dtype), bias, padding=weight.shape[-1] // 2)
                 total = y if total is None else total.add_(y)
         assert total is not None
+        if self.gain is not None:
+            total = torch.addcmul(self.bias[:, None, None], total, self.gain[:, None, None])
         out = F.hardtanh(total, self.low, HIGH)
         return round_activation(out) if self.quantized else out
 

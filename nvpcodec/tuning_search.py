@@ -169,13 +169,15 @@ def float_twin(model: Model) -> PhaseModel:
 
 
 def _tuned(twin: PhaseModel, shifts: Steps, gains: Steps) -> dict[str, Tensor]:
-    """The twin's parameters, by their names in it, with these steps taken."""
+    """The twin's parameters and buffers, by their names in it, with these steps taken.
+
+    Gains scale results instead of weights, so that no gradient of weights is worked out.
+    """
     tuned = {}
     for name, shift in shifts.items():
-        layer, prefix = twin.layer(name), f"layers.{key(name)}"
-        tuned[f"{prefix}.bias"] = layer.bias + SHIFT_STEP * shift
-        factor = (1 + GAIN_STEP * gains[name])[:, None, None, None]
-        tuned |= {f"{prefix}.weights.{i}": weight * factor for i, weight in enumerate(layer.weights)}
+        prefix = f"layers.{key(name)}"
+        tuned[f"{prefix}.bias"] = twin.layer(name).bias + SHIFT_STEP * shift
+        tuned[f"{prefix}.gain"] = 1 + GAIN_STEP * gains[name]
     return tuned
 
 

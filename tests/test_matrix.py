@@ -1,6 +1,6 @@
 """Golden files and their images under other settings, threads and versions: the same pixels, the same bytes.
 
-Each cell is a process of its own. `python -m tests.matrix` prints the same of twice as many as a table.
+Each cell is a process of its own. `python -m tests.matrix` prints the same of eight times as many as a table.
 """
 
 from __future__ import annotations
@@ -80,17 +80,17 @@ def test_the_reference_covers_what_it_should(reference: Outcome) -> None:
     assert report.layers["direct"] == report.layers["gemm"]
 
 
-def test_any_three_settings_meet_in_all_ways() -> None:
+def test_any_two_settings_meet_in_all_ways() -> None:
     def meetings(cells: list[Cell]) -> set[tuple[object, ...]]:
         axes = ("threads", "capability", "isa", "cbwr", "onednn")
         return {
-            tuple((axis, getattr(cell, axis)) for axis in three)
-            for three in combinations(axes, 3)
+            tuple((axis, getattr(cell, axis)) for axis in two)
+            for two in combinations(axes, 2)
             for cell in cells
         }
 
     assert len({cell.name for cell in CELLS}) == 48
-    assert len(TESTED) == 24
+    assert len(TESTED) == 6
     assert meetings(TESTED) == meetings(CELLS)
 
 

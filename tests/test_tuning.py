@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -286,6 +286,24 @@ def searching(model: Model, planes: Ints) -> tuple[TuningSearch, Heard]:
     """A search, and nothing that would have been heard."""
     heard = Heard.nothing(planes.shape, CPU)
     return TuningSearch(model, planes, CPU, Views.ALL, heard.words), heard
+
+
+def test_a_search_sees_the_model_as_its_steps_make_it() -> None:
+    """But for the rounding of weights; gains alone already matter."""
+    model = small_model(REFINED)
+    planes = waves(3, 200, 180)
+    tuning = Tuning(random_steps(1, 3), random_steps(2, 9))
+
+    def nats(search: TuningSearch, shifts: Mapping[str, Ints], gains: Mapping[str, Ints]) -> float:
+        shifted, gained = ({n: torch.from_numpy(v) for n, v in steps.items()} for steps in (shifts, gains))
+        moves = Heard.nothing(planes.shape, CPU).moves
+        return search._scene.nats(shifted, gained, [search._scene.window(0)], moves).item()
+
+    search, _ = searching(model, planes)
+    nothing = random_steps(0, 0)
+    expected = nats(searching(tuning.applied(model), planes)[0], nothing, nothing)
+    assert nats(search, tuning.shifts, tuning.gains) == pytest.approx(expected, rel=1e-2)
+    assert nats(search, tuning.shifts, nothing) != pytest.approx(expected, rel=3e-2)
 
 
 def test_a_search_changes_no_weights() -> None:
