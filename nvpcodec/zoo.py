@@ -9,7 +9,7 @@ from nvpcodec.model import Model, load
 
 WEIGHTS = Path(__file__).with_name("weights")
 #: Weights of the model that encodes under a name; older ones stay for decoding.
-CURRENT = {"fast": "36236ce389173ee6", "best": "f1b6515e93f7e31c", "realnvp": "f4da4705fe94bcc6"}
+CURRENT = {"fast": "36236ce389173ee6", "best": "4808d4292f17a961", "realnvp": "f4da4705fe94bcc6"}
 
 _loading = threading.Lock()
 
