@@ -53,9 +53,14 @@ def test_it_shares_nothing_with_the_package() -> None:
 
 
 def golden_files_of_today() -> list[str]:
-    """Those of the newest models, and those that need none."""
+    """Those of the newest models, and those that need none.
+
+    Without the tuned one of `best`, which NumPy takes minutes for: small models in many orientations are
+    tuned below.
+    """
     today = {*zoo.CURRENT.values(), None}
-    return sorted(name for name, entry in make.read_index().items() if entry["model"] in today)
+    recorded = {name for name, entry in make.read_index().items() if entry["model"] in today}
+    return sorted(recorded - {f"best-{zoo.CURRENT['best']}-tuned"})
 
 
 @pytest.mark.parametrize("name", golden_files_of_today())
