@@ -60,7 +60,7 @@ class Conv(nn.Module):
         assert total is not None
         if self.gain is not None:
             total = torch.addcmul(self.bias[:, None, None], total, self.gain[:, None, None])
-        out = F.hardtanh(total, self.low, HIGH)
+        out = F.hardtanh(total, self.low, HIGH, inplace=True)
         return round_activation(out) if self.quantized else out
 
     def rounded_weights(self) -> list[Tensor]:
@@ -89,4 +89,4 @@ def key(name: str) -> str:
 
 
 def add(trunk: Tensor, update: Tensor) -> Tensor:
-    return F.hardtanh(trunk + update, LOW, HIGH)
+    return F.hardtanh(trunk + update, LOW, HIGH, inplace=True)

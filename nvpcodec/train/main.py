@@ -27,11 +27,11 @@ SHAPED_IMAGES = 120
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind of model is built from its configuration, and written to a folder under a name, given a few
-    training images.
+    """How a kind of model is built from its configuration, with features of a type, and written to a folder
+    under a name, given a few training images.
     """
 
-    build: Callable[[TrainingConfig], nn.Module]
+    build: Callable[[TrainingConfig, torch.dtype], nn.Module]
     write: Callable[[nn.Module, list[Tensor], Path, str], Path]
 
 
@@ -40,12 +40,12 @@ def _coding(
 ) -> Kind:
     """A kind that has an integer twin."""
     return Kind(
-        build=lambda config: model(CONFIGS[kind](**config.model), dtype=torch.bfloat16),
+        build=lambda config, dtype: model(CONFIGS[kind](**config.model), dtype=dtype),
         write=lambda trained, images, folder, name: save(export(trained, images), folder, name),
     )
 
 
-def _build_flow(config: TrainingConfig) -> nn.Module:
+def _build_flow(config: TrainingConfig, _dtype: torch.dtype) -> nn.Module:
     sizes = dict(config.model)
     return FlowModel(sizes.pop("preset", ""), config.training.crop, sizes)
 
@@ -124,7 +124,12 @@ def _trainer(config: TrainingConfig, device: torch.device) -> Trainer:
         ema=plan.ema,
         quantize_after=plan.quantize_after,
     )
-    return Trainer(KINDS[config.kind].build(config), schedule, device)
+    return Trainer(KINDS[config.kind].build(config, _dtype(device)), schedule, device)
+
+
+def _dtype(device: torch.device) -> torch.dtype:
+    """In which features are worked out. Few CPUs multiply bfloat16 faster than float32, many more slowly."""
+    return torch.float32 if device.type == "cpu" else torch.bfloat16
 
 
 def _export(config: TrainingConfig, trainer: Trainer, images: Sequence[Tensor], folder: Path) -> Path:
