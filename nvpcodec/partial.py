@@ -147,12 +147,14 @@ class _Reader:
         """Head and stack of a payload; the stack is read as far as it is needed if its top comes first."""
         if cell.mode != container.MODE_FLOW_TOP_FIRST:
             colours = self._read(cell, place)
-            return Head.of(colours[:1]), from_bytes(colours[1:])
+            whole = Head.of(colours[:1])
+            return whole, from_bytes(colours[1:], even=whole.even)
         first = Head.of(head[place][:1])
         start = cell.start + place.start + 1
         return first, from_top(
             lambda begin, end: self._source.read(start + begin, start + end),
             place.stop - place.start - 1,
+            even=first.even,
         )
 
     def _coarse_scale(

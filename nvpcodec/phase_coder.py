@@ -182,11 +182,11 @@ class PhaseCoder:
             later -= _symbols(planes.shape)
             self._record_image(run, planes, later)
         with run.clock.stage("stack"):
-            growth = run.recorder.best_growth()
-            stack = Stack()
-            run.recorder.play(stack, growth)
+            head = Head.with_tuning(run.recorder.best_growth(), tuning)
+            stack = Stack(even=head.even)
+            run.recorder.play(stack, head.growth)
             coded = to_bytes(stack)
-        payload = bytes(Head.with_tuning(growth, tuning)) + coded
+        payload = bytes(head) + coded
         ledger = stack.ledger
         accounts = Accounts(ledger.content_bits, ledger.initial_bits, 8 * len(coded), 8, run.clock.seconds)
         return payload, accounts
@@ -215,7 +215,7 @@ class PhaseCoder:
 
     def _decode(self, payload: bytes, planes: int, sizes: Sequence[tuple[int, int]]) -> list[Ints]:
         head = Head.of(payload[:1])
-        stack = from_bytes(payload[1:])
+        stack = from_bytes(payload[1:], even=head.even)
         later = sum(_symbols((planes, *size)) for size in sizes)
         flow = self._pop_flow(stack, head, later)
         images = []

@@ -1,7 +1,8 @@
 """What the first byte of a phase flow's payload tells.
 
-Its five low bits are the place of the chunks' growth in `recorder.GROWTHS`. The three high ones tell whether
-a tuning comes first on the stack, whether it has gains, and in which views the model sees the image.
+Its five low bits are the place of the chunks' growth in `recorder.GROWTHS`, or from the end of that on the
+place of one and that exchanges pop from even ranges. The three high ones tell whether a tuning comes first on
+the stack, whether it has gains, and in which views the model sees the image.
 """
 
 from dataclasses import dataclass
@@ -31,13 +32,16 @@ KINDS = {
     7: Tuned(Views.UPRIGHT),
 }
 KIND_UNIT = 32
+#: Those that leave room for being even; with slower ones there are too few symbols to care.
+EVEN_GROWTHS = GROWTHS[: KIND_UNIT - len(GROWTHS)]
 
 
 @dataclass(frozen=True)
 class Head:
-    """A growth, and how the tuning is, if there is one."""
+    """A growth, whether exchanges are `even` (see `Stack`), and how the tuning is, if there is one."""
 
     growth: int
+    even: bool
     tuned: Tuned | None = None
 
     @classmethod
@@ -48,19 +52,20 @@ class Head:
         DamagedFileError
             There is no byte, or it is reserved.
         """
-        kind, growth = divmod(first[0], KIND_UNIT) if first else (0, len(GROWTHS))
-        if kind not in KINDS or growth >= len(GROWTHS):
+        kind, place = divmod(first[0], KIND_UNIT) if first else (None, 0)
+        if kind not in KINDS:
             raise DamagedFileError(
                 "the payload of a region does not begin like one; get a good copy of the file"
             )
-        return cls(GROWTHS[growth], KINDS[kind])
+        even, growth = divmod(place, len(GROWTHS))
+        return cls(GROWTHS[growth], bool(even), KINDS[kind])
 
     def __bytes__(self) -> bytes:
         kind = next(kind for kind, tuned in KINDS.items() if tuned == self.tuned)
-        return bytes([kind * KIND_UNIT + GROWTHS.index(self.growth)])
+        return bytes([kind * KIND_UNIT + self.even * len(GROWTHS) + GROWTHS.index(self.growth)])
 
     @classmethod
     def with_tuning(cls, growth: int, tuning: Tuning) -> "Head":
-        if not tuning.shifts:
-            return cls(growth)
-        return cls(growth, Tuned(tuning.views, gained=bool(tuning.gains)))
+        """Even, if it can be."""
+        tuned = Tuned(tuning.views, gained=bool(tuning.gains)) if tuning.shifts else None
+        return cls(growth, growth in EVEN_GROWTHS, tuned)

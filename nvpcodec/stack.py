@@ -12,6 +12,7 @@ bits back coding").
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import constriction
 import numpy as np
@@ -24,6 +25,8 @@ Ints = NDArray[np.int32]
 #: Largest range of one symbol; constriction's probabilities have 24 bits.
 FLAG_BITS = 24
 MAX_RANGE = 1 << FLAG_BITS
+#: Of a symbol that is exchanged.
+LARGEST_MASS = 1 << 16
 
 WORD_BITS = 32
 #: While the state holds 33 bits no pop has missed a word.
@@ -55,14 +58,19 @@ class Stack:
 
     With `fetch`, the stack knows its top only and has the words below brought before a pop can need them.
     All pops give what they would give on the whole stack.
+
+    With `even`, exchanges pop from ranges that 2^24 divides into more even shares, see `even_ranges`.
     """
 
-    def __init__(self, words: NDArray[np.uint32] | None = None, fetch: Fetch | None = None) -> None:
+    def __init__(
+        self, words: NDArray[np.uint32] | None = None, fetch: Fetch | None = None, *, even: bool = False
+    ) -> None:
         self._coder = (
             constriction.stream.stack.AnsCoder(words) if words is not None and len(words) else _empty()
         )
         self._fetch = fetch
         self._fetched = 0
+        self._even = even
         self.ledger = Ledger()
 
     def push(self, values: Ints, total: int) -> None:
@@ -95,6 +103,27 @@ class Stack:
             values[coded] = self._coder.decode(_UNIFORM, totals[coded])
         return values
 
+    def take_places(self, masses: Ints) -> Ints:
+        """Pop a place in each of these intervals of `masses` integers, at most 2^16 each."""
+        ranges = even_ranges(masses) if self._even else masses
+        places = self.pop_each(ranges)
+        # A place that is never taken is a loss of the coder, not a part of what is coded.
+        self.ledger.content_bits -= float(np.log2(masses / ranges).sum())
+        return places
+
+    def give_back_places(self, places: Ints, masses: Ints) -> None:
+        """Mirror image of `take_places`.
+
+        Raises
+        ------
+        DamagedFileError
+            `take_places` gives no such places.
+        """
+        ranges = even_ranges(masses) if self._even else masses
+        if (places >= ranges).any():
+            raise DamagedFileError("a symbol lies where no encoder puts one; get a good copy of the file")
+        self.push_each(places, ranges)
+
     def push_flags(self, flags: NDArray[np.bool_], masses: NDArray[np.int64]) -> None:
         """Push flags, the last one first; each is True with masses[i], 1 to 2^24 - 1, of `MAX_RANGE`."""
         if len(flags):
@@ -116,8 +145,7 @@ class Stack:
         Costs log2(total / mass) bits a symbol.
         """
         for chunk in chunks:
-            mass = masses[chunk]
-            self.push(starts[chunk] + self.pop_each(mass), total)
+            self.push(starts[chunk] + self.take_places(masses[chunk]), total)
 
     def _account_for_pop(self, wanted: float, count: int) -> None:
         """Popping takes its bits off what the encoding is worth; those that are not there are initial
@@ -162,7 +190,28 @@ class Stack:
             raise DamagedFileError("the coded data goes on after the last pixel; get a good copy of the file")
 
 
-def from_bytes(data: bytes) -> Stack:
+def even_ranges(masses: Ints) -> Ints:
+    """For each mass, 1 to 2^16, the range that an exchange may pop from instead.
+
+    Numbers in [0, mass) have equal shares of 2^24, and the last has the rest beside its own. For large masses
+    the rest is many shares, and an exchange loses up to a fortieth of a bit to it. A range that is somewhat
+    smaller than the mass leaves less than a share; it is taken where it loses less by being smaller.
+    """
+    ranges: Ints = _even_ranges()[masses]
+    return ranges
+
+
+@cache
+def _even_ranges() -> Ints:
+    """Of all masses from 0, of which none is, to 2^16."""
+    masses = np.arange(1, LARGEST_MASS + 1, dtype=np.int64)
+    share, rest = np.divmod(MAX_RANGE, masses)
+    smaller = np.where(rest > 0, MAX_RANGE // (share + 1), masses)
+    ranges = np.where(2 * rest * masses > (masses - smaller) * MAX_RANGE, smaller, masses)
+    return np.concatenate([[0], ranges]).astype(np.int32)
+
+
+def from_bytes(data: bytes, *, even: bool = False) -> Stack:
     """The stack that `to_bytes` wrote.
 
     Raises
@@ -173,7 +222,7 @@ def from_bytes(data: bytes) -> Stack:
     if data.endswith(b"\0"):
         raise DamagedFileError("the coded data ends in a zero byte; get a good copy of the file")
     padded = data + bytes(-len(data) % 4)
-    return Stack(np.frombuffer(padded, "<u4").astype(np.uint32))
+    return Stack(np.frombuffer(padded, "<u4").astype(np.uint32), even=even)
 
 
 def to_bytes(stack: Stack) -> bytes:
@@ -181,7 +230,7 @@ def to_bytes(stack: Stack) -> bytes:
     return stack.words().astype("<u4").tobytes().rstrip(b"\0")
 
 
-def from_top(read: Callable[[int, int], bytes], length: int) -> Stack:
+def from_top(read: Callable[[int, int], bytes], length: int, *, even: bool = False) -> Stack:
     """The stack of `length` bytes whose reversed bytes are read(0, length), read as far as pops need them.
 
     Raises
@@ -204,7 +253,7 @@ def from_top(read: Callable[[int, int], bytes], length: int) -> Stack:
         at = end
         return np.frombuffer(data[::-1] + bytes(padding), "<u4").astype(np.uint32)
 
-    return Stack(fetch=fetch)
+    return Stack(fetch=fetch, even=even)
 
 
 def growing_chunks(before: int, count: int, growth: int) -> list[slice]:

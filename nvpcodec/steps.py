@@ -105,7 +105,7 @@ def pop_symbols(stack: Stack, table: BaseTable, d: Distribution, before: int, gr
     for chunk in reversed(growing_chunks(before, len(rest), growth)):
         target = stack.pop(chunk.stop - chunk.start, MASS_TOTAL)
         cell[chunk], start, mass_of = table.find(chosen[chunk], cells[chunk], target)
-        stack.push_each(target - start, mass_of)
+        stack.give_back_places(target - start, mass_of)
     tails, values, totals = _tails(cells, cell, cell)
     values[tails] = stack.pop_each(totals[tails])
     below, above = cell < cells.first, cell > cells.last
@@ -120,7 +120,7 @@ def _pop_flags(stack: Stack, count: int, mass: int, before: int, growth: int) ->
     for chunk in reversed(growing_chunks(before, count, growth)):
         target = stack.pop(chunk.stop - chunk.start, MASS_TOTAL)
         missed[chunk] = target < mass
-        stack.push_each(
+        stack.give_back_places(
             np.where(missed[chunk], target, target - mass).astype(np.int32),
             np.where(missed[chunk], mass, MASS_TOTAL - mass).astype(np.int32),
         )

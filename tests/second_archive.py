@@ -217,8 +217,9 @@ def decode_flow_chain(
 
 def decode_phases(model: Model, reader: Reader, sizes: Sequence[Size], planes: int) -> list[Array]:
     growth = reader.u8()
-    require(growth < len(GROWTHS), "a reserved growth")
-    stack = Stack(reader.rest())
+    require(growth < 32, "a chain has a tuning")
+    even, growth = divmod(growth, len(GROWTHS))
+    stack = Stack(reader.rest(), bool(even))
     images = []
     for number, (height, width) in enumerate(sizes):
         behind = sum(planes * (h * w - coarsest(h, w)) for h, w in sizes[number + 1 :])

@@ -543,8 +543,9 @@ LEGAL = ((0, 255), (-255, 255), (-255, 255))
 class Stack:
     """The asymmetric numeral system: a state below 2^64 and words, the last of them on top."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, even: bool = False) -> None:
         require(data[-1:] != b"\0", "the last byte of the stack is 0")
+        self.even = even
         filled = data + bytes(-len(data) % 4)
         self.words: list[int] = np.frombuffer(filled, "<u4").tolist()
         self.state = 0
@@ -594,6 +595,12 @@ class Stack:
         require(self.state == 0 and not self.words, "the stack is not empty in the end")
 
 
+def even_range(f: int) -> int:
+    share, rest = divmod(2**24, f)
+    fewer = 2**24 // (share + 1) if rest else f
+    return fewer if 2 * rest * f > (f - fewer) * 2**24 else f
+
+
 def size(v: int, n: int) -> int:
     share = 2**24 // n
     return share if v < n - 1 else 2**24 - (n - 1) * share
@@ -621,8 +628,9 @@ def exchange(stack: Stack, count: int, growth: int, before: int, owner: Owner) -
         rests, masses = [], []
         for i, t in zip(range(begin, end), targets):
             symbols[i], c, f = owner(i, t)
+            masses.append(even_range(f) if stack.even else f)
+            require(t - c < masses[-1], "a symbol lies where no encoder puts one")
             rests.append(t - c)
-            masses.append(f)
         stack.push_list(rests, masses)
         end = begin
     return symbols
@@ -989,8 +997,9 @@ def phase_size(p: int, scale: Size) -> Size:
 def decode_phase(model: Model, reader: Reader, height: int, width: int, planes: int) -> Array:
     """The planes (planes, h, w) of a region."""
     tuned, growth = divmod(reader.u8(), 32)
-    require(growth < len(GROWTHS) and tuned in (0, 1, 2, 4, 5, 6, 7), "a reserved growth")
-    stack = Stack(reader.rest())
+    require(tuned in (0, 1, 2, 4, 5, 6, 7), "a reserved growth")
+    even, growth = divmod(growth, len(GROWTHS))
+    stack = Stack(reader.rest(), bool(even))
     sizes = [(height, width)]
     while sizes[-1][0] * sizes[-1][1] > 16:
         sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))

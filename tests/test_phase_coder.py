@@ -15,6 +15,7 @@ from nvpcodec.layout import lattices
 from nvpcodec.model import PhaseConfig
 from nvpcodec.phase_coder import PhaseCoder, _in_raster_order, phase_coder
 from nvpcodec.phase_flow import Part
+from nvpcodec.phase_head import EVEN_GROWTHS, KIND_UNIT
 from nvpcodec.recorder import GROWTHS
 from nvpcodec.stack import Ints
 from nvpcodec.tables import LEGAL
@@ -41,7 +42,8 @@ def test_planes_come_back(config: PhaseConfig, count: int, size: tuple[int, int]
     planes = waves(count, *size)
     payload, accounts = coder(config).encode(planes)
     assert np.array_equal(coder(config).decode(payload, count, *size), planes)
-    assert payload[0] < len(GROWTHS)
+    assert GROWTHS[0] in EVEN_GROWTHS
+    assert len(GROWTHS) <= payload[0] < KIND_UNIT
     assert 8 * len(payload) == accounts.stack_bits + accounts.side_bits
 
 
@@ -92,7 +94,7 @@ def test_accounts_are_true() -> None:
     assert set(accounts.seconds) == {"network", "fit", "distribution", "stack"}
 
 
-@pytest.mark.parametrize("payload", [b"", bytes([len(GROWTHS)]), b"\xff\x01\x02", bytes([3]) + bytes(8)])
+@pytest.mark.parametrize("payload", [b"", bytes([3 * KIND_UNIT]), b"\xff\x01\x02", bytes([3]) + bytes(8)])
 def test_a_payload_that_does_not_begin_like_one_is_refused(payload: bytes) -> None:
     with pytest.raises(DamagedFileError):
         coder().decode(payload, 3, 20, 20)
@@ -107,9 +109,7 @@ def test_trailing_words_are_refused() -> None:
 def test_random_payloads_never_end_in_another_error() -> None:
     generator = np.random.default_rng(7)
     for length in (1, 5, 40, 3000):
-        stream = (
-            bytes([length % len(GROWTHS)]) + generator.integers(1, 256, length).astype(np.uint8).tobytes()
-        )
+        stream = bytes([length % KIND_UNIT]) + generator.integers(1, 256, length).astype(np.uint8).tobytes()
         for count in (1, 3):
             with pytest.raises(DamagedFileError):
                 coder().decode(stream, count, 34, 27)

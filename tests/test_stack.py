@@ -9,9 +9,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from nvpcodec.errors import DamagedFileError
-from nvpcodec.stack import MAX_RANGE, Ints, Stack, from_bytes, from_top, growing_chunks, to_bytes
+from nvpcodec.stack import (
+    LARGEST_MASS,
+    MAX_RANGE,
+    Ints,
+    Stack,
+    even_ranges,
+    from_bytes,
+    from_top,
+    growing_chunks,
+    to_bytes,
+)
+from tests import second_decoder
 
 RANGES = [1, 2, 3, 255, 256, 257, 65535, 65536, (1 << 24) - 1, MAX_RANGE]
 
@@ -70,12 +82,12 @@ def test_push_undoes_pop(totals: list[int], below: int) -> None:
     assert np.array_equal(stack.words(), words)
 
 
-@given(st.integers(0, 200), st.integers(0, 300), st.integers(0, 255), st.integers(0, 1000))
-def test_an_exchange_is_undone(count: int, before: int, growth: int, seed: int) -> None:
+@given(st.integers(0, 200), st.integers(0, 300), st.integers(0, 255), st.integers(0, 1000), st.booleans())
+def test_an_exchange_is_undone(count: int, before: int, growth: int, seed: int, even: bool) -> None:
     generator = np.random.default_rng(seed)
     masses = generator.integers(1, 65537, count).astype(np.int32)
     starts = generator.integers(0, 65537 - masses).astype(np.int32)
-    stack = filled(count=seed % 10)
+    stack = Stack(filled(count=seed % 10).words(), even=even)
     words = stack.words()
     chunks = growing_chunks(before, count, growth)
     stack.exchange(starts, masses, 65536, iter(chunks))
@@ -83,8 +95,48 @@ def test_an_exchange_is_undone(count: int, before: int, growth: int, seed: int) 
         rest = stack.pop(chunk.stop - chunk.start, 65536) - starts[chunk]
         assert (rest >= 0).all()
         assert (rest < masses[chunk]).all()
-        stack.push_each(rest, masses[chunk])
+        stack.give_back_places(rest, masses[chunk])
     assert np.array_equal(stack.words(), words)
+
+
+def test_even_ranges() -> None:
+    """They are what format.md says, and no larger than the masses."""
+    masses = np.arange(1, LARGEST_MASS + 1, dtype=np.int32)
+    ranges = even_ranges(masses)
+    assert [second_decoder.even_range(int(mass)) for mass in masses] == ranges.tolist()
+    assert (ranges <= masses).all()
+    assert (ranges >= 1).all()
+    assert np.array_equal(ranges[masses < 1024], masses[masses < 1024])
+
+
+def popped_bits(n: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Entropy of a number popped from [0, n): what it takes off the stack in the mean."""
+    share = MAX_RANGE // n
+    last = MAX_RANGE - (n - 1) * share
+    whole: NDArray[np.float64] = -(
+        (n - 1) * share * np.log2(share / MAX_RANGE) + last * np.log2(last / MAX_RANGE)
+    )
+    return whole / MAX_RANGE
+
+
+def test_even_ranges_lose_less() -> None:
+    """A mass that is taken from the stack in fewer bits than it is worth costs the rest."""
+    masses = np.arange(2, LARGEST_MASS + 1)
+    worth = np.log2(masses)
+    lost, lost_even = worth - popped_bits(masses), worth - popped_bits(even_ranges(masses).astype(np.int64))
+    assert lost_even.max() < 0.007
+    assert lost.max() > 0.025
+    large = masses > LARGEST_MASS // 2
+    assert lost_even[large].mean() < lost[large].mean() / 4
+    assert lost_even.mean() < lost.mean() / 3
+
+
+def test_a_place_beyond_an_even_range_is_refused() -> None:
+    masses = np.array([500, 61733], np.int32)
+    stack = Stack(filled().words(), even=True)
+    stack.give_back_places(np.array([499, 61679], np.int32), masses)
+    with pytest.raises(DamagedFileError, match="no encoder"):
+        stack.give_back_places(np.array([499, 61680], np.int32), masses)
 
 
 def test_an_empty_stack_gives_zeros_and_takes_them_back() -> None:
@@ -116,6 +168,20 @@ def test_the_ledger_is_the_size(total: int) -> None:
     assert stack.ledger.initial_bits == 0
     # A range that does not divide 2^24 wastes what its last value gets too much.
     assert stack.bits() - stack.ledger.content_bits < 64 + 5000 * total / MAX_RANGE
+
+
+def test_the_ledger_of_even_exchanges_tells_what_symbols_are_worth() -> None:
+    masses = np.random.default_rng(1).integers(30_000, 65536, 20_000).astype(np.int32)
+    theory = 5000 * 16 + float((16 - np.log2(masses)).sum())
+    lost = {}
+    for even in (False, True):
+        stack = Stack(filled(count=5000).words(), even=even)
+        stack.ledger.content_bits = before = stack.bits()
+        stack.exchange(np.zeros(20_000, np.int32), masses, 65536, iter(growing_chunks(5000, 20_000, 16)))
+        assert stack.ledger.content_bits - before == pytest.approx(theory - 5000 * 16)
+        assert stack.ledger.initial_bits == 0
+        lost[even] = stack.bits() - stack.ledger.content_bits
+    assert 0 < lost[True] < lost[False] / 2
 
 
 def test_the_ledger_of_exchanges_is_the_size() -> None:

@@ -19,7 +19,7 @@ from nvpcodec.heard import Heard
 from nvpcodec.model import Model
 from nvpcodec.orientation import ORIENTATIONS, Orientation, Views
 from nvpcodec.phase_coder import PhaseCoder, phase_coder
-from nvpcodec.phase_head import KIND_UNIT, KINDS, Head, Tuned
+from nvpcodec.phase_head import EVEN_GROWTHS, KIND_UNIT, KINDS, Head, Tuned
 from nvpcodec.recorder import GROWTHS, Recorder
 from nvpcodec.report import Accounts
 from nvpcodec.stack import Ints, Stack
@@ -370,13 +370,22 @@ def test_tiles_lie_all_over_an_image() -> None:
 
 
 def test_heads() -> None:
-    for growth in GROWTHS:
-        for tuned in KINDS.values():
-            assert Head.of(bytes(Head(growth, tuned))) == Head(growth, tuned)
-    legal = {kind * KIND_UNIT + growth for kind in (0, 1, 2, 4, 5, 6, 7) for growth in range(len(GROWTHS))}
+    heads = [Head(growth, even=False, tuned=tuned) for growth in GROWTHS for tuned in KINDS.values()]
+    heads += [Head(growth, even=True, tuned=tuned) for growth in EVEN_GROWTHS for tuned in KINDS.values()]
+    for head in heads:
+        assert Head.of(bytes(head)) == head
+    legal = {kind * KIND_UNIT + place for kind in (0, 1, 2, 4, 5, 6, 7) for place in range(32)}
+    assert {bytes(head)[0] for head in heads} == legal
     for first in (b"", *(bytes([byte]) for byte in set(range(256)) - legal)):
         with pytest.raises(DamagedFileError):
             Head.of(first)
+
+
+@pytest.mark.parametrize("growth", GROWTHS)
+def test_exchanges_are_even_wherever_that_can_be_said(growth: int) -> None:
+    head = Head.with_tuning(growth, UNTUNED)
+    assert head.even == (growth > 1)
+    assert Head.of(bytes(head)) == head
 
 
 def test_a_chain_has_no_tuning() -> None:
