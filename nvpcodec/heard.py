@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nvpcodec.fit import plain_mean
 from nvpcodec.layout import pixels_of, scale_sizes
+from nvpcodec.network import CouplingNetwork
 from nvpcodec.phase_flow import Prediction
+from nvpcodec.phase_view import View
 from nvpcodec.tables import ACTIVATION_UNIT, SHIFT_UNIT
 
 
@@ -38,3 +41,26 @@ class Heard:
         pixels = prediction.plane, *pixels_of(prediction.phase)
         self.moves[prediction.level][pixels] = (mean - plain_mean(prediction)) / SHIFT_UNIT
         self.words[prediction.level][(slice(None), *pixels)] = prediction.words / ACTIVATION_UNIT
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A voice that says again what was heard of an image, without a look at it.
+
+    words: of each scale, finest first, as in `Heard`
+    """
+
+    words: Sequence[Tensor]
+    looks: int = 0
+
+    def views(self, _level: int, _grid: tuple[int, int], _handed: Sequence[Tensor | None]) -> list[View]:
+        return []
+
+    def networks(self, _level: int, _coupling: int) -> list[CouplingNetwork]:
+        return []
+
+    def agreed(self, _said: list[Tensor], level: int, phase: int, plane: int) -> Tensor:
+        """Zero outside of the image, where nobody asks."""
+        heard = self.words[level][(slice(None), plane, *pixels_of(phase))] * ACTIVATION_UNIT
+        height, width = self.words[level + 1].shape[-2:]
+        return F.pad(heard, (0, width - heard.shape[-1], 0, height - heard.shape[-2]))

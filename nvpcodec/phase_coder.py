@@ -151,14 +151,16 @@ class PhaseCoder:
         searches = [tuner.search(planes, views, words) for views in tuner.views]
         for of_round in tuner.rounds:
             steps, pace, moves = of_round.steps, of_round.pace, latest.heard.moves
-            trials = [self._trial(planes, search.after(steps, pace, moves)) for search in searches]
+            trials = [self._trial(planes, search.after(steps, pace, moves), words) for search in searches]
             yield from trials
             latest, search = min(zip(trials, searches, strict=True), key=lambda found: len(found[0]))
             searches = [search]
 
-    def _trial(self, planes: Ints, tuning: Tuning) -> "_Trial":
+    def _trial(self, planes: Ints, tuning: Tuning, words: Sequence[Tensor] | None = None) -> "_Trial":
+        """That of planes (P, H, W) of which the untuned model is known to have said these words."""
         heard = Heard.nothing(planes.shape, self._device)
-        return _Trial(tuning, *self._encode([planes], tuning, _Listeners(asked=heard.note)), heard)
+        coded = self._encode([planes], tuning, _Listeners(asked=heard.note), words)
+        return _Trial(tuning, *coded, heard)
 
     def encode_chain(self, images: Sequence[Ints]) -> tuple[bytes, Accounts]:
         """Several images' int32 planes (P, H, W), of one P, as one payload: they share the stack.
@@ -172,8 +174,9 @@ class PhaseCoder:
         images: Sequence[Ints],
         tuning: Tuning = UNTUNED,
         listeners: _Listeners = _NOBODY,
+        words: Sequence[Tensor] | None = None,
     ) -> tuple[bytes, Accounts]:
-        flow = self._tuned(tuning) if tuning.shifts else self._flow
+        flow = self._tuned(tuning, words) if tuning.shifts else self._flow
         run = _Recording(flow, Recorder(self._table.costs), _Clock(), listeners)
         later = sum(_symbols(planes.shape) for planes in images)
         if tuning.shifts:
@@ -238,10 +241,10 @@ class PhaseCoder:
         flow = self._pop_flow(stack, head, _symbols((planes, *size)))
         return self._pop_image(flow, stack, planes, size, 0, head.growth, scale)
 
-    def _tuned(self, tuning: Tuning) -> PhaseFlow:
+    def _tuned(self, tuning: Tuning, words: Sequence[Tensor] | None = None) -> PhaseFlow:
         if self._tuner is None:
             raise TypeError("this coder has no model to tune")
-        return self._tuner.tuned(tuning)
+        return self._tuner.tuned(tuning, words)
 
     def _pop_flow(self, stack: Stack, head: Head, before: int) -> PhaseFlow:
         """The flow that a payload was coded with; what it says of that is the first on the stack."""

@@ -7,6 +7,7 @@ evaluate the same network on the same integers in the same order.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -124,11 +125,30 @@ class Prediction:
 Coder = Callable[[Prediction], tuple[Tensor, Tensor]]
 
 
+class Voice(Protocol):
+    """Whoever says something of each scale: a flow, or what remembers one."""
+
+    @property
+    def looks(self) -> int:
+        """At each scale."""
+
+    def views(self, level: int, grid: tuple[int, int], handed: Sequence[Tensor | None]) -> list[View]:
+        """That of each look at a scale whose squeezed grid is h x w, with the features that the coarser scale
+        hands on, if there is one.
+        """
+
+    def networks(self, level: int, coupling: int) -> list[CouplingNetwork]:
+        """That of each look."""
+
+    def agreed(self, said: list[Tensor], level: int, phase: int, plane: int) -> Tensor:
+        """What comes of the words (2, h, w) of all looks at a plane of a phase."""
+
+
 class PhaseFlow:
     """The walk over one region. Holds the layers, by name; knows no stack.
 
-    Scales are seen in those of the model's orientations that `views` tells. A flow `beside` this one sees
-    them in its own, and its words count as much.
+    Scales are seen in those of the model's orientations that `views` tells. What a voice `beside` this flow
+    says counts as much.
     """
 
     def __init__(
@@ -136,7 +156,7 @@ class PhaseFlow:
         config: PhaseConfig,
         layers: Mapping[str, Layer],
         views: Views = Views.ALL,
-        beside: "PhaseFlow | None" = None,
+        beside: Voice | None = None,
     ) -> None:
         self.config = config
         self._layers = layers
@@ -155,7 +175,7 @@ class PhaseFlow:
         sizes = scale_sizes(height, width)
         remaining = planes * (height * width - sizes[-1][0] * sizes[-1][1])
         x = coarsest
-        handed: Sequence[Tensor | None] = [None] * self._looks
+        handed: Sequence[Tensor | None] = [None] * self.looks
         for level in reversed(range(last, len(sizes) - 1)):
             step = _Level(self, level, sizes[level], planes, remaining, code)
             x, handed = step.run(x, handed)
@@ -163,22 +183,22 @@ class PhaseFlow:
         return x
 
     @property
-    def _looks(self) -> int:
-        """At each scale: its own, and behind them those of the flow beside it."""
-        return len(self._orientations) + (self._beside._looks if self._beside else 0)
+    def looks(self) -> int:
+        """Its own, and behind them those of the voice beside it."""
+        return len(self._orientations) + (self._beside.looks if self._beside else 0)
 
     def networks(self, level: int, coupling: int) -> list[CouplingNetwork]:
-        """That of each look."""
         layers = layers_below(self._layers, self.config.prefix(level, coupling))
         network = CouplingNetwork(layers, exact.add, self.config.blocks[coupling])
         beside = self._beside.networks(level, coupling) if self._beside else []
         return [network] * len(self._orientations) + beside
 
-    def agreed(self, said: list[Tensor]) -> Tensor:
-        """What comes of the words (2, h, w) of all looks."""
+    def agreed(self, said: list[Tensor], level: int, phase: int, plane: int) -> Tensor:
         count = len(self._orientations)
         own = _mean(torch.stack(said[:count]))
-        return _mean(torch.stack([own, self._beside.agreed(said[count:])])) if self._beside else own
+        if self._beside is None:
+            return own
+        return _mean(torch.stack([own, self._beside.agreed(said[count:], level, phase, plane)]))
 
     def refinement(
         self, level: int, phase: int, plane: int, features: Tensor, innovations: Innovations
@@ -192,9 +212,6 @@ class PhaseFlow:
         return Refinement(layers, phase, plane, features, innovations, orientations=self.refining)
 
     def views(self, level: int, grid: tuple[int, int], handed: Sequence[Tensor | None]) -> list[View]:
-        """A scale whose squeezed grid is h x w in each orientation, with the features that the coarser scale
-        hands on, if there is one.
-        """
         up = self._layers[self.config.up(level)]
         count = len(self._orientations)
         own = [
@@ -240,7 +257,10 @@ class _Level:
         values = {phase: kept.clone() for phase in changed}
         for plane in range(self.planes):
             said = [look.outputs(plane) for look in looks]
-            outputs = {phase: self.flow.agreed([of[phase] for of, _ in said]) for phase in changed}
+            outputs = {
+                phase: self.flow.agreed([of[phase] for of, _ in said], self.level, phase, plane)
+                for phase in changed
+            }
             features = [features for _, features in said]
             left_over: list[Tensor] = []
             for phase in changed:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from nvpcodec import exact
+from nvpcodec.heard import Remembered
 from nvpcodec.model import Model, phase_config
 from nvpcodec.orientation import Views
-from nvpcodec.phase_flow import PhaseFlow
+from nvpcodec.phase_flow import PhaseFlow, Voice
 from nvpcodec.stack import Ints
 from nvpcodec.tuning import Tuning
 
@@ -49,17 +50,21 @@ class Tuner:
         """That of the model as it is."""
         return self._flow(self.model)
 
-    def tuned(self, tuning: Tuning) -> PhaseFlow:
-        """
+    def tuned(self, tuning: Tuning, words: Sequence[Tensor] | None = None) -> PhaseFlow:
+        """The flow of the model with a tuning, for an image of which the model as it is is known to have said
+        these `words`, if any.
+
         Raises
         ------
         DamagedFileError
             The tuning makes sums too large.
         """
-        beside = self.untuned if tuning.views is Views.BESIDE else None
+        beside: Voice | None = None
+        if tuning.views is Views.BESIDE:
+            beside = self.untuned if words is None else Remembered(words)
         return self._flow(tuning.applied(self.model), tuning.views, beside)
 
-    def _flow(self, model: Model, views: Views = Views.ALL, beside: PhaseFlow | None = None) -> PhaseFlow:
+    def _flow(self, model: Model, views: Views = Views.ALL, beside: Voice | None = None) -> PhaseFlow:
         return PhaseFlow(phase_config(model), exact.layers(model, self.device, self.lowering), views, beside)
 
     def is_for(self, planes: Ints) -> bool:

@@ -109,8 +109,9 @@ def test_even_ranges() -> None:
     assert np.array_equal(ranges[masses < 1024], masses[masses < 1024])
 
 
-def popped_bits(n: NDArray[np.int64]) -> NDArray[np.float64]:
+def popped_bits(ranges: Ints) -> NDArray[np.float64]:
     """Entropy of a number popped from [0, n): what it takes off the stack in the mean."""
+    n = ranges.astype(np.int64)
     share = MAX_RANGE // n
     last = MAX_RANGE - (n - 1) * share
     whole: NDArray[np.float64] = -(
@@ -121,9 +122,9 @@ def popped_bits(n: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def test_even_ranges_lose_less() -> None:
     """A mass that is taken from the stack in fewer bits than it is worth costs the rest."""
-    masses = np.arange(2, LARGEST_MASS + 1)
+    masses = np.arange(2, LARGEST_MASS + 1, dtype=np.int32)
     worth = np.log2(masses)
-    lost, lost_even = worth - popped_bits(masses), worth - popped_bits(even_ranges(masses).astype(np.int64))
+    lost, lost_even = worth - popped_bits(masses), worth - popped_bits(even_ranges(masses))
     assert lost_even.max() < 0.007
     assert lost.max() > 0.025
     large = masses > LARGEST_MASS // 2

@@ -184,6 +184,19 @@ def test_the_twin_knows_the_model_beside_it() -> None:
     assert alone != pytest.approx(theory, rel=0.05)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("size", [(61, 67), (64, 40)])
+def test_what_is_remembered_codes_as_what_is_said_again(count: int, size: tuple[int, int]) -> None:
+    model = small_model(replace(REFINED, orientations=4))
+    planes = waves(count, *size)
+    coder = phase_coder(model, CPU, 8)
+    words = coder._trial(planes, UNTUNED).heard.words
+    tuning = Tuning(random_steps(1, 3), random_steps(2, 4), Views.BESIDE)
+    payload = coder._trial(planes, tuning).payload
+    assert coder._trial(planes, tuning, words).payload == payload
+    assert coder._trial(planes, tuning, [2 * scale for scale in words]).payload != payload
+
+
 @cache
 def coder(effort: int) -> PhaseCoder:
     return phase_coder(small_model(REFINED), CPU, effort)
