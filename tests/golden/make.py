@@ -194,7 +194,9 @@ def cases() -> dict[str, Case]:
         f"{default}-gained": Case(crop(Kind.RGB, TUNED), effort=9),
         f"best-{zoo.CURRENT['best']}-tuned": Case(crop(Kind.RGB, TUNED), "best", effort=8),
     }
-    return plain | flow | ranked | tuned
+    # The other files of these weights are older than even exchanges.
+    even = {f"{default}-even": Case(crop(Kind.RGB, FITTED))}
+    return plain | flow | ranked | tuned | even
 
 
 def encode(case: Case) -> bytes:
