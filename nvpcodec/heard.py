@@ -51,7 +51,10 @@ class Remembered:
     """
 
     words: Sequence[Tensor]
-    looks: int = 0
+
+    @property
+    def looks(self) -> int:
+        return 0
 
     def views(self, _level: int, _grid: tuple[int, int], _handed: Sequence[Tensor | None]) -> list[View]:
         return []

@@ -1,8 +1,8 @@
 """What the first byte of a phase flow's payload tells.
 
-Its five low bits are the place of the chunks' growth in `recorder.GROWTHS`, or from the end of that on the
-place of one and that exchanges pop from even ranges. The three high ones tell whether a tuning comes first on
-the stack, whether it has gains, and in which views the model sees the image.
+Its five low bits are the place of the chunks' growth in `recorder.GROWTHS`; if exchanges are even, the length
+of that is added. The three high ones tell whether a tuning comes first on the stack, whether it has gains,
+and in which views the model sees the image.
 """
 
 from dataclasses import dataclass

@@ -19,14 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nvpcodec.errors import DamagedFileError
+from nvpcodec.tables import MASS_TOTAL
 
 Ints = NDArray[np.int32]
 
 #: Largest range of one symbol; constriction's probabilities have 24 bits.
 FLAG_BITS = 24
 MAX_RANGE = 1 << FLAG_BITS
-#: Of a symbol that is exchanged.
-LARGEST_MASS = 1 << 16
 
 WORD_BITS = 32
 #: While the state holds 33 bits no pop has missed a word.
@@ -105,11 +104,12 @@ class Stack:
 
     def take_places(self, masses: Ints) -> Ints:
         """Pop a place in each of these intervals of `masses` integers, at most 2^16 each."""
-        ranges = even_ranges(masses) if self._even else masses
-        places = self.pop_each(ranges)
+        if not self._even:
+            return self.pop_each(masses)
+        ranges = even_ranges(masses)
         # A place that is never taken is a loss of the coder, not a part of what is coded.
         self.ledger.content_bits -= float(np.log2(masses / ranges).sum())
-        return places
+        return self.pop_each(ranges)
 
     def give_back_places(self, places: Ints, masses: Ints) -> None:
         """Mirror image of `take_places`.
@@ -204,7 +204,7 @@ def even_ranges(masses: Ints) -> Ints:
 @cache
 def _even_ranges() -> Ints:
     """Of all masses from 0, of which none is, to 2^16."""
-    masses = np.arange(1, LARGEST_MASS + 1, dtype=np.int64)
+    masses = np.arange(1, MASS_TOTAL + 1, dtype=np.int64)
     share, rest = np.divmod(MAX_RANGE, masses)
     smaller = np.where(rest > 0, MAX_RANGE // (share + 1), masses)
     ranges = np.where(2 * rest * masses > (masses - smaller) * MAX_RANGE, smaller, masses)

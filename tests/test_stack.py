@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from nvpcodec.errors import DamagedFileError
 from nvpcodec.stack import (
-    LARGEST_MASS,
     MAX_RANGE,
     Ints,
     Stack,
@@ -23,6 +22,7 @@ from nvpcodec.stack import (
     growing_chunks,
     to_bytes,
 )
+from nvpcodec.tables import MASS_TOTAL
 from tests import second_decoder
 
 RANGES = [1, 2, 3, 255, 256, 257, 65535, 65536, (1 << 24) - 1, MAX_RANGE]
@@ -101,7 +101,7 @@ def test_an_exchange_is_undone(count: int, before: int, growth: int, seed: int, 
 
 def test_even_ranges() -> None:
     """They are what format.md says, and no larger than the masses."""
-    masses = np.arange(1, LARGEST_MASS + 1, dtype=np.int32)
+    masses = np.arange(1, MASS_TOTAL + 1, dtype=np.int32)
     ranges = even_ranges(masses)
     assert [second_decoder.even_range(int(mass)) for mass in masses] == ranges.tolist()
     assert (ranges <= masses).all()
@@ -122,12 +122,12 @@ def popped_bits(ranges: Ints) -> NDArray[np.float64]:
 
 def test_even_ranges_lose_less() -> None:
     """A mass that is taken from the stack in fewer bits than it is worth costs the rest."""
-    masses = np.arange(2, LARGEST_MASS + 1, dtype=np.int32)
+    masses = np.arange(2, MASS_TOTAL + 1, dtype=np.int32)
     worth = np.log2(masses)
     lost, lost_even = worth - popped_bits(masses), worth - popped_bits(even_ranges(masses))
     assert lost_even.max() < 0.007
     assert lost.max() > 0.025
-    large = masses > LARGEST_MASS // 2
+    large = masses > MASS_TOTAL // 2
     assert lost_even[large].mean() < lost[large].mean() / 4
     assert lost_even.mean() < lost.mean() / 3
 

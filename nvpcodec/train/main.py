@@ -27,8 +27,8 @@ SHAPED_IMAGES = 120
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind of model is built from its configuration, with features of a type, and written to a folder
-    under a name, given a few training images.
+    """How a kind of model is built from its configuration and the type of its features, and written to a
+    folder under a name, given a few training images.
     """
 
     build: Callable[[TrainingConfig, torch.dtype], nn.Module]
@@ -124,11 +124,11 @@ def _trainer(config: TrainingConfig, device: torch.device) -> Trainer:
         ema=plan.ema,
         quantize_after=plan.quantize_after,
     )
-    return Trainer(KINDS[config.kind].build(config, _dtype(device)), schedule, device)
+    return Trainer(KINDS[config.kind].build(config, _feature_dtype(device)), schedule, device)
 
 
-def _dtype(device: torch.device) -> torch.dtype:
-    """In which features are worked out. Few CPUs multiply bfloat16 faster than float32, many more slowly."""
+def _feature_dtype(device: torch.device) -> torch.dtype:
+    """On a CPU that was measured, convolutions are slower in bfloat16 than in float32 (docs/models.md)."""
     return torch.float32 if device.type == "cpu" else torch.bfloat16
 
 
