@@ -785,17 +785,22 @@ class Model:
 
 
 def convolve(weight: Array, x: Array) -> Array:
-    """Sums (out, h, w) over the window of (in, h, w) that each of the weights (out, in, k, k) sees."""
+    """Sums (out, h, w) over the window of (in, h, w) that each of the weights (out, in, k, k) sees.
+
+    In float64, whose products of matrices NumPy computes ten times as fast as those of integers. Fewer than
+    2^20 weights of 8 bits times activations of 11 stay far below 2^53, so every sum is exact, in any order.
+    """
     k = weight.shape[2]
     d = (k - 1) // 2
     height, width = x.shape[1:]
-    padded = np.pad(x, ((0, 0), (d, d), (d, d)))
-    total = np.zeros((len(weight), height, width), np.int64)
+    padded = np.pad(x.astype(np.float64), ((0, 0), (d, d), (d, d)))
+    weight = weight.astype(np.float64)
+    total = np.zeros((len(weight), height * width))
     for dy in range(k):
         for dx in range(k):
             window = padded[:, dy : dy + height, dx : dx + width]
-            total += np.einsum("oc,chw->ohw", weight[:, :, dy, dx], window)
-    return total
+            total += weight[:, :, dy, dx] @ window.reshape(len(x), -1)
+    return total.astype(np.int64).reshape(-1, height, width)
 
 
 def read_model(data: bytes) -> tuple[bytes, Model]:

@@ -20,7 +20,7 @@ import pytest
 import safetensors.numpy
 import torch
 
-from nvpcodec import codec, colour, container, exact, flow_payload, plain, stand_ins, zoo
+from nvpcodec import codec, colour, container, exact, flow_payload, plain, stand_ins
 from nvpcodec.container import Container, RegionPart
 from nvpcodec.errors import NvpError
 from nvpcodec.model import Config, CouplingConfig, Model, PhaseConfig, save
@@ -52,18 +52,7 @@ def test_it_shares_nothing_with_the_package() -> None:
     assert {module.partition(".")[0] for module in modules} <= sys.stdlib_module_names | {"numpy"}
 
 
-def golden_files_of_today() -> list[str]:
-    """Those of the newest models, and those that need none.
-
-    Without the tuned one of `best`, which NumPy takes minutes for: small models in many orientations are
-    tuned below.
-    """
-    today = {*zoo.CURRENT.values(), None}
-    recorded = {name for name, entry in make.read_index().items() if entry["model"] in today}
-    return sorted(recorded - {f"best-{zoo.CURRENT['best']}-tuned"})
-
-
-@pytest.mark.parametrize("name", golden_files_of_today())
+@pytest.mark.parametrize("name", sorted(make.read_index()))
 def test_golden_file(name: str) -> None:
     samples = second_decoder.decode((make.FOLDER / f"{name}.nvp").read_bytes(), shipped_models())
     assert np.array_equal(samples, np.load(make.FOLDER / f"{name}.npy"))
