@@ -72,9 +72,6 @@ ORIENTATIONS = tuple(
     for down, across in ((False, mirrored), (True, not mirrored))
 )
 
-#: Those in which phase 1 stays before phase 2. A refinement of n orientations, 1, 2 or 4, uses the first n.
-REVERSALS = tuple(orientation for orientation in ORIENTATIONS if not orientation.transposed)
-
 
 class Views(Enum):
     """Which of its orientations a tuned model sees an image in: all, those that are not transposed, or only
@@ -93,6 +90,11 @@ def orientations(count: int, views: Views = Views.ALL) -> tuple[Orientation, ...
         return ORIENTATIONS[:1]
     used = ORIENTATIONS[:count]
     return tuple(o for o in used if views is Views.ALL or not o.transposed)
+
+
+def reversals(count: int) -> tuple[Orientation, ...]:
+    """Those that a refinement in so many, 1, 2 or 4, uses: the first in which phase 1 stays before 2."""
+    return tuple(o for o in ORIENTATIONS if not o.transposed)[:count]
 
 
 def _reversed(x: Tensor, dim: int, odd: int) -> Tensor:

@@ -30,7 +30,7 @@ from nvpcodec.layout import (
 )
 from nvpcodec.model import PhaseConfig
 from nvpcodec.network import CouplingNetwork, Layer, layers_below
-from nvpcodec.orientation import REVERSALS, Views, orientations
+from nvpcodec.orientation import Views, orientations, reversals
 from nvpcodec.phase_view import Look, View
 from nvpcodec.refinement import Innovations, Refinement
 from nvpcodec.regressors import Regressors, Source
@@ -162,9 +162,8 @@ class PhaseFlow:
         self._layers = layers
         self._orientations = orientations(config.orientations, views)
         self._beside = beside
-        reversals = REVERSALS[: config.refinement_orientations]
         #: Those that refinements see features of.
-        self.refining = tuple(o for o in reversals if o in self._orientations)
+        self.refining = tuple(o for o in reversals(config.refinement_orientations) if o in self._orientations)
 
     def walk(
         self, height: int, width: int, planes: int, coarsest: Tensor, code: Coder, last: int = 0

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nvpcodec.layout import MARGIN, PASSES, Lattice, Offsets, everywhere, known_around, seen_before
 from nvpcodec.network import Layer
-from nvpcodec.orientation import REVERSALS, Orientation
+from nvpcodec.orientation import Orientation, reversals
 from nvpcodec.tables import ACTIVATION_UNIT
 
 #: Turns inputs in integer units into those of the layers.
@@ -67,7 +67,7 @@ class Refinement:
     features: Tensor
     innovations: Innovations
     cast: Cast = _channels_last
-    orientations: Sequence[Orientation] = REVERSALS[:1]
+    orientations: Sequence[Orientation] = reversals(1)
 
     def outputs(self, number: int, lattice: Lattice) -> Tensor:
         """Move and log-scale (n * B, 2, rows, columns) of a pass, once the passes before it are noted."""

@@ -25,7 +25,7 @@ from nvpcodec.layout import (
     seen_before,
 )
 from nvpcodec.model import PhaseConfig
-from nvpcodec.orientation import REVERSALS
+from nvpcodec.orientation import reversals
 from nvpcodec.phase_flow import Part, PhaseFlow, Prediction, _innovations
 from nvpcodec.refinement import Innovations, Refinement
 from nvpcodec.stack import Ints
@@ -118,7 +118,7 @@ def refinement(phase: int, plane: int, grid: tuple[int, int], seed: int, orienta
         innovations.note(other, earlier, everywhere(*grid), noise)
     shape = (orientations, REFINED.head_width, *grid)
     features = torch.randint(0, 200, shape, generator=generator).float()
-    return Refinement(named, phase, plane, features, innovations, orientations=REVERSALS[:orientations])
+    return Refinement(named, phase, plane, features, innovations, orientations=reversals(orientations))
 
 
 @pytest.mark.parametrize("phase", [DIAGONAL, RIGHT, BELOW])

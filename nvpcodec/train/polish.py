@@ -20,7 +20,7 @@ from nvpcodec.float_layers import Conv
 from nvpcodec.flow import bits
 from nvpcodec.layout import EVERYTHING, everywhere
 from nvpcodec.model import Model
-from nvpcodec.orientation import REVERSALS
+from nvpcodec.orientation import reversals
 from nvpcodec.phase_coder import PhaseCoder, phase_coder
 from nvpcodec.phase_flow import Prediction
 from nvpcodec.phase_model import PhaseModel, Placement, log_mass
@@ -186,7 +186,7 @@ def _averaged(
 def _nats(model: PhaseModel, picture: Picture) -> Tensor:
     """What the refined predictions of one picture take, all passes at once."""
     nats = torch.zeros(())
-    orientations = REVERSALS[: model.config.refinement_orientations]
+    orientations = reversals(model.config.refinement_orientations)
     for _, of_level in groupby(picture, lambda asked: asked.level):
         innovations: Innovations | None = None
         for asked in of_level:
