@@ -1,9 +1,8 @@
 """One cell of the matrix, in a process of its own: python -m tests.matrix.cell THREADS ONEDNN
 
-Decodes the golden files of today's models, encodes golden inputs and some photographs, runs every layer in
-both lowerings, and prints the hashes as one line of JSON, a `Report`. The settings that libraries read when
-they are loaded come from the environment. What oneDNN and MKL say about themselves goes to stderr, for
-`settings`.
+Decodes every golden file, encodes golden inputs and some photographs, runs every layer in both
+lowerings, and prints the hashes as one line of JSON, a `Report`. The settings that libraries read when they
+are loaded come from the environment. What oneDNN and MKL say about themselves goes to stderr, for `settings`.
 """
 
 from __future__ import annotations
@@ -61,13 +60,6 @@ class Report:
     decoded: dict[str, str]  # samples, as .npy
     encoded: dict[str, str]  # .nvp files
     layers: dict[str, dict[str, str]]  # by lowering, then by model
-
-
-def golden_files() -> dict[str, bytes]:
-    """Those of the newest models and those that need none: older weights are multiplied in the same way."""
-    today = {*zoo.CURRENT.values(), None}
-    names = [name for name, entry in make.read_index().items() if entry["model"] in today]
-    return {name: (make.FOLDER / f"{name}.nvp").read_bytes() for name in names}
 
 
 def encoded_cases() -> dict[str, make.Case]:
@@ -138,7 +130,8 @@ def show_kernels() -> None:
 
 def report() -> Report:
     files = {name: make.encode(case) for name, case in encoded_cases().items()}
-    decoded = golden_files() | {name: files[name] for name in PHOTOGRAPHS}
+    golden = {name: (make.FOLDER / f"{name}.nvp").read_bytes() for name in make.read_index()}
+    decoded = golden | {name: files[name] for name in PHOTOGRAPHS}
     lowerings: dict[str, Callable[..., torch.Tensor]] = {"direct": exact.direct, "gemm": exact.gemm}
     return Report(
         versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},

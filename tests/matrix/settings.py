@@ -178,8 +178,7 @@ def without_effect(cell: Cell, outcome: Outcome) -> list[str]:
 def differences(outcome: Outcome, reference: Outcome) -> list[str]:
     """Everything that a cell made that is not what was recorded, or not what the reference made."""
     ours, theirs = outcome.report, reference.report
-    recorded = {name: entry["npy"] for name, entry in make.read_index().items() if name in theirs.decoded}
-    pixels = theirs.decoded | recorded
+    pixels = theirs.decoded | {name: entry["npy"] for name, entry in make.read_index().items()}
     layers = theirs.layers["direct"]
     return [
         *(f"decoding {name}" for name in pixels if ours.decoded.get(name) != pixels[name]),
